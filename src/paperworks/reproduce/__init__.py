@@ -1,0 +1,1 @@
+"""Runs claims, keeps evidence, draws the report."""

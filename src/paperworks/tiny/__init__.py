@@ -1,0 +1,1 @@
+"""Small real data that every machine has or that the project draws itself; one file a source, each deterministic."""

@@ -1,0 +1,39 @@
+import os
+
+import pytest
+
+from paperworks.errors import InputError
+from paperworks.files import replacing, write_json, write_text
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "page.html"
+    write_text(path, "old")
+
+    def fail_half_way():
+        with replacing(path) as partial:
+            partial.write_text("half")
+            raise RuntimeError("disk full")
+
+    with pytest.raises(RuntimeError):
+        fail_half_way()
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["page.html"]
+
+
+def test_json_with_a_number_that_is_none_is_refused_and_nothing_written(tmp_path):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "x.json", {"value": float("nan")})
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_that_is_a_file_is_bad_input(tmp_path):
+    (tmp_path / "out").write_text("")
+    with pytest.raises(InputError, match="cannot write"):
+        write_text(tmp_path / "out" / "x", "")
+
+
+def test_new_files_have_the_usual_permissions(tmp_path):
+    write_text(tmp_path / "a", "")
+    (tmp_path / "b").write_text("")
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
