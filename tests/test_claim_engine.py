@@ -1,5 +1,8 @@
 import math
+import os
 import statistics
+import subprocess
+import sys
 
 import pytest
 
@@ -62,7 +65,7 @@ def test_a_measurement_of_repetitions_has_their_mean_and_sample_deviation():
 
 def test_a_claim_is_named_after_its_function_and_its_package():
     declared = declare()
-    assert (declared.id, declared.method) == ("some-claim", "test_claims")
+    assert (declared.id, declared.method) == ("some-claim", "test_claim_engine")
 
 
 def test_a_changed_expectation_changes_the_fingerprint():
@@ -86,3 +89,21 @@ def test_the_lab_names_figures_after_the_claim(tmp_path):
     assert (tmp_path / "figures/m.c.bars.png").read_bytes().startswith(b"\x89PNG")
     assert lab.figures == ["m.c.bars.png"]
     assert list(lab.seeds(3)) == [4, 5, 6]
+
+
+def test_the_fingerprint_is_the_same_in_every_process():
+    script = (
+        "from paperworks.claims import source_of\n"
+        "print(source_of(lambda m: m.unit in {'a', 'b', 'c', 'd', 'e', 'f'}))"
+    )
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env=os.environ | {"PYTHONHASHSEED": str(seed)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in range(3)
+    }
+    assert len(outputs) == 1

@@ -1,9 +1,11 @@
 import os
+import subprocess
+import sys
 
 import pytest
 
 from paperworks.errors import InputError
-from paperworks.files import replacing, write_json, write_text
+from paperworks.files import remove_remains, replacing, write_json, write_text
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -37,3 +39,15 @@ def test_new_files_have_the_usual_permissions(tmp_path):
     write_text(tmp_path / "a", "")
     (tmp_path / "b").write_text("")
     assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
+
+
+def test_what_a_killed_write_left_is_removed_and_nothing_else(tmp_path):
+    path = tmp_path / "a[1].json"
+    write_text(path, "old")
+    (tmp_path / "a1.json").write_text("another")
+    script = "import os, sys\nfrom paperworks.files import replacing\nwith replacing(sys.argv[1]): os.kill(os.getpid(), 9)"
+    subprocess.run([sys.executable, "-c", script, path])
+    assert len(os.listdir(tmp_path)) == 3
+    remove_remains(path)
+    assert sorted(os.listdir(tmp_path)) == ["a1.json", "a[1].json"]
+    remove_remains(tmp_path / "nowhere" / "x")

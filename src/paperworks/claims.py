@@ -167,7 +167,12 @@ def source_of(function: Callable[..., Any]) -> str:
 
     def parts(code: Any) -> list[str]:
         nested = [part for constant in code.co_consts if inspect.iscode(constant) for part in parts(constant)]
-        constants = [repr(constant) for constant in code.co_consts if not inspect.iscode(constant)]
+        constants = [
+            # the order of a set of strings differs from process to process
+            repr(sorted(constant, key=repr) if isinstance(constant, frozenset) else constant)
+            for constant in code.co_consts
+            if not inspect.iscode(constant)
+        ]
         return [code.co_code.hex(), *constants, *code.co_names, *nested]
 
     return "\n".join(parts(function.__code__))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import tempfile
@@ -33,6 +34,12 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def remove_remains(path: Path) -> None:
+    """Remove what `replacing(path)` left behind in runs that were killed. Nobody else may be writing `path`."""
+    for remains in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        remains.unlink(missing_ok=True)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

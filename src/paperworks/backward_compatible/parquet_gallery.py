@@ -17,7 +17,7 @@ from paperworks.backward_compatible.rotate_rows import TILE
 from paperworks.backward_compatible.tables import BATCH_ROWS, ParquetVectors, array_to_column, column_to_array
 from paperworks.backward_compatible.vectors import Array, Vectors
 from paperworks.errors import InputError
-from paperworks.files import replacing
+from paperworks.files import remove_remains, replacing
 
 GROUP_BYTES = 16 * 2**20
 WORKERS = min(6, (os.cpu_count() or 1) + 1)
@@ -85,6 +85,7 @@ def _write_file(
     with pq.ParquetFile(vectors.paths[index], pre_buffer=False, buffer_size=2**20) as source:
         tables = _tables(source, group)
         tasks = ((rotated, table, first + start) for start, table in tables)
+        remove_remains(out)
         with replacing(out) as partial:
             writer, done = None, first
             with closing(in_order(tasks, WORKERS)) as finished:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from paperworks.errors import InputError
-from paperworks.files import write_json
+from paperworks.files import remove_remains, write_json
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -46,8 +46,9 @@ class Journal:
         write_json(self.path, {"key": self.key, "done": done})
 
     def forget(self) -> None:
-        """Remove the journal."""
+        """Remove the journal, and what a run left that was killed while it wrote it."""
         self.path.unlink(missing_ok=True)
+        remove_remains(self.path)
 
 
 def in_order(

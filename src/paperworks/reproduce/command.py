@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -110,7 +112,7 @@ def run(
     if as_json:
         print(json.dumps(summary, ensure_ascii=False, indent=2))
     else:
-        print_table(list(ran.values()))
+        print_table([ran[full_id(claim)] for claim in claims if full_id(claim) in ran])
         print(f"\n{(store.folder / 'page.html').resolve()}")
     if interrupted:
         console.print(f"stopped: {len(ran)} of {len(claims)} measured; the same command goes on from here")
@@ -120,24 +122,30 @@ def run(
 
 
 def print_table(records: Sequence[dict[str, Any]]) -> None:
-    """The closing table: the paper's figure beside the measured one."""
+    """The closing table, method by method: the paper's figure beside the measured one."""
+    console = Console()
+    id_width = 36 if console.width >= 120 else 18
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("claim", "paper says", "measured here", "control", "verdict", "s"):
+    table.add_column("claim", no_wrap=True)
+    for column in ("paper says", "measured here", "control", "verdict", "s"):
         table.add_column(column, overflow="fold", justify="right" if column == "s" else "left")
-    for record in records:
-        claim, style = record["claim"], STYLES[record["verdict"]]
-        verdict = f"[{style}]{record['verdict']}[/]"
-        if record["verdict"] == "skipped":
-            verdict += f"\n[dim]{escape(record['reason'])}[/]"
-        table.add_row(
-            f"[bold]{claim['id']}[/]\n[dim]{claim['method']}[/]",
-            escape(claim["reported"]),
-            escape(format_measured(record["measured"])),
-            escape(format_measured(record["control"])),
-            verdict,
-            f"{record['seconds']:.0f}",
-        )
-    Console().print(table)
+    for method, group in itertools.groupby(records, key=lambda record: record["claim"]["method"]):
+        table.add_section()
+        table.add_row(f"[dim]{method.replace('_', '-')}[/]")
+        for record in group:
+            claim, style = record["claim"], STYLES[record["verdict"]]
+            verdict = f"[{style}]{record['verdict']}[/]"
+            if record["verdict"] == "skipped":
+                verdict += f"\n[dim]{escape(record['reason'])}[/]"
+            table.add_row(
+                textwrap.fill(claim["id"], id_width),
+                escape(claim["reported"]),
+                escape(format_measured(record["measured"])),
+                escape(format_measured(record["control"])),
+                verdict,
+                f"{record['seconds']:.0f}",
+            )
+    console.print(table)
 
 
 class Display:
