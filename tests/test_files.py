@@ -45,7 +45,12 @@ def test_what_a_killed_write_left_is_removed_and_nothing_else(tmp_path):
     path = tmp_path / "a[1].json"
     write_text(path, "old")
     (tmp_path / "a1.json").write_text("another")
-    script = "import os, sys\nfrom paperworks.files import replacing\nwith replacing(sys.argv[1]): os.kill(os.getpid(), 9)"
+    script = """
+import os, sys
+from paperworks.files import replacing
+with replacing(sys.argv[1]):
+    os.kill(os.getpid(), 9)
+"""
     subprocess.run([sys.executable, "-c", script, path], check=False)
     assert len(os.listdir(tmp_path)) == 3
     remove_remains(path)
