@@ -1,0 +1,596 @@
+"""Traces every figure of a summary back to its source, Korean or English on either side.
+
+    found      the source has it: the same value to the digits shown, in a unit that fits, about the same thing
+    derived    the difference, ratio, sum or relative change of two figures of one sentence or table row of the source
+    elsewhere  the source has the number, but for another thing: another model, metric or direction
+    unfounded  the source does not have it
+
+Where several places of the source have the number, the one whose words fit best counts. A pair that is turned round
+(`from 58 to 21.7` for `from 21.7 to 58`, or two models that got each other's score) is seen by comparing which words
+belong to which figure on both sides, straight and crossed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from paperworks.papers.contexts import Document, Sentence, is_korean
+from paperworks.papers.model import FigureCheck
+from paperworks.papers.names import unknown_names
+from paperworks.papers.quantities import Quantity, find_quantities, plain
+from paperworks.papers.tables import with_column_units
+
+FOUNDED = ("found", "derived")
+MARGIN = 0.8
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the check found: a `FigureCheck` for each figure in order, and names that the source never uses."""
+
+    figures: list[FigureCheck]
+    unknown_names: list[str] = field(default_factory=list)
+    contradictions: list[dict[str, object]] = field(default_factory=list)
+
+    @property
+    def found(self) -> int:
+        """How many figures are founded: found or derived."""
+        return sum(figure.verdict in FOUNDED for figure in self.figures)
+
+    def to_dict(self) -> dict[str, object]:
+        """The report as `paperworks check --json` prints it."""
+        return {
+            "figures": [figure.model_dump() for figure in self.figures],
+            "unknown_names": self.unknown_names,
+            "contradictions": self.contradictions,
+            "found": self.found,
+            "all": len(self.figures),
+        }
+
+
+@dataclass
+class Match:
+    """A figure of the summary at a place of the source, or derived from two of them."""
+
+    figure: Quantity
+    place: Quantity
+    verdict: str = "found"
+    note: str = ""
+    fit: float = 0.0
+
+
+def read_document(text: str, *, names: bool = False) -> Document:
+    """A text with its figures and sentences."""
+    usual = plain(text)
+    document = Document(usual, find_quantities(usual, names=names), is_korean(usual))
+    return with_column_units(document) if " | " in usual else document
+
+
+def check_figures(summary: str, source: str | Document) -> Report:
+    """Check all figures of `summary` against `source` (see the module); offsets are those of the texts as given."""
+    document = source if isinstance(source, Document) else read_document(source, names=True)
+    return Report(Checker(read_document(summary), document).run(), unknown_names(summary, document.text))
+
+
+class Checker:
+    """One summary against one source."""
+
+    def __init__(self, summary: Document, source: Document) -> None:
+        self.summary, self.source = summary, source
+        self.places = _by_size(source.figures)
+
+    def run(self) -> list[FigureCheck]:
+        figures = self.summary.figures
+        matches = [self._candidates(figure) for figure in figures]
+        chosen: list[Match | None] = [
+            self._best(figure, found) if found else None for figure, found in zip(figures, matches, strict=True)
+        ]
+        self._crossed(figures, matches, chosen)
+        known = {i for i, match in enumerate(chosen) if match is not None}
+        for i, figure in enumerate(figures):
+            if chosen[i] is None or chosen[i].verdict == "elsewhere":  # type: ignore[union-attr]
+                derived = self._derived(figure, figures, known)
+                if derived is not None:
+                    chosen[i] = derived
+        return [
+            self._checked(figure, match)
+            for figure, match in zip(figures, chosen, strict=True)
+            if match is not None or not self._idle(figure)
+        ]
+
+    # candidates: the same number in a unit that fits
+
+    def _candidates(self, figure: Quantity) -> list[Quantity]:
+        found = [place for place in self._near(figure) if agrees(figure, place)]
+        if not found and figure.high is not None:
+            found = self._both_ends(figure)
+        if not found and figure.spread is not None:
+            found = self._apart(figure)
+        return found
+
+    def _near(self, figure: Quantity) -> Iterable[Quantity]:
+        return self.places.near(figure)
+
+    def _both_ends(self, figure: Quantity) -> list[Quantity]:
+        low, high = replace(figure, high=None), replace(figure, value=figure.high or 0.0, high=None)
+        ends = [place for place in self.places.near(high) if agrees(high, place)]
+        return [
+            place
+            for place in self.places.near(low)
+            if agrees(low, place)
+            and any(self.source.index_at(end.start) == self.source.index_at(place.start) for end in ends)
+        ]
+
+    def _apart(self, figure: Quantity) -> list[Quantity]:
+        """A value and its spread that the source gives in one sentence, though not joined by ±."""
+        value, spread = replace(figure, spread=None), figure.spread
+        assert spread is not None
+        spreads = [place for place in self.places.near(spread) if agrees(spread, place)]
+        return [
+            place
+            for place in self.places.near(value)
+            if place.spread is None
+            and agrees(value, place)
+            and any(self.source.index_at(one.start) == self.source.index_at(place.start) for one in spreads)
+        ]
+
+    # which place, and whether it is about the same thing
+
+    def _best(self, figure: Quantity, places: Sequence[Quantity]) -> Match:
+        here = self.summary.sentence_at(figure.start)
+        mine = here.bindings.get(figure.start, {})
+        best: Match | None = None
+        for place in places[:400]:
+            there = self.source.sentence_at(place.start)
+            overlap = self._overlap(here, there, figure, place)
+            theirs = there.bindings.get(place.start, {})
+            match = Match(figure, place, fit=overlap + 2 * similarity(mine, theirs))
+            rival = self._rival(figure, mine, place, there)
+            if overlap == 0 and self._can_tell(here):
+                match.verdict, match.note = "elsewhere", "the source has this number where it speaks of other things"
+                match.fit -= 5
+            elif rival is not None:
+                match.verdict = "elsewhere"
+                match.note = f"the source gives {place.text} for something else; here it has {rival.text}"
+                match.fit -= 5
+            if best is None or match.fit > best.fit:
+                best = match
+        assert best is not None
+        return best
+
+    def _overlap(self, here: Sentence, there: Sentence, figure: Quantity, place: Quantity) -> float:
+        shared = sum(min(weight, there.bag[one]) for one, weight in here.bag.items() if one in there.bag)
+        for other in here.figures:
+            if other is not figure and any(
+                one is not place and agrees(other, one) for one in there.figures
+            ):
+                shared += 1.0
+        if figure.unit.thing and figure.unit.thing == place.unit.thing:
+            shared += 0.5
+        return shared
+
+    def _can_tell(self, here: Sentence) -> bool:
+        """Whether the sentence has words enough that could be met in the source."""
+        return sum(word.name or not _is_hangul(word.stems[0]) for word in here.words) >= 2
+
+    def _rival(
+        self, figure: Quantity, mine: dict[str, float], place: Quantity, there: Sentence
+    ) -> Quantity | None:
+        """A figure beside `place` whose words fit this figure clearly better than those of `place`."""
+        theirs = there.bindings.get(place.start, {})
+        own = similarity(mine, theirs)
+        for other, bound in self._beside(place, there):
+            if agrees(figure, other) or not comparable(place, other):
+                continue
+            only_other = {one for one in bound if bound[one] >= 0.5 and theirs.get(one, 0) < 0.5}
+            only_here = {one for one in theirs if theirs[one] >= 0.5 and bound.get(one, 0) < 0.5}
+            for_other = sum(min(mine[one], bound[one]) for one in only_other if mine.get(one, 0) >= 0.9)
+            for_this = sum(min(mine[one], theirs[one]) for one in only_here if mine.get(one, 0) > 0)
+            if for_other >= 1.5 and for_this == 0 and similarity(mine, bound) > own + MARGIN:
+                return other
+        return None
+
+    def _beside(self, place: Quantity, there: Sentence) -> Iterable[tuple[Quantity, dict[str, float]]]:
+        rows = [there]
+        if there.is_row:
+            rows = self.source.rows_of(self.source.index_at(place.start))
+        for row in rows:
+            for other in row.figures:
+                if other is not place:
+                    yield other, row.bindings.get(other.start, {})
+
+    # pairs that are turned round
+
+    def _crossed(
+        self, figures: Sequence[Quantity], matches: Sequence[Sequence[Quantity]], chosen: list[Match | None]
+    ) -> None:
+        for i in range(len(figures)):
+            for j in range(i + 1, min(i + 7, len(figures))):
+                first, second = figures[i], figures[j]
+                if not (matches[i] and matches[j]) or not comparable(first, second) or agrees(first, second):
+                    continue
+                if abs(self.summary.index_at(first.start) - self.summary.index_at(second.start)) > 1:
+                    continue
+                self._cross(i, j, first, second, matches, chosen)
+
+    def _cross(
+        self,
+        i: int,
+        j: int,
+        first: Quantity,
+        second: Quantity,
+        matches: Sequence[Sequence[Quantity]],
+        chosen: list[Match | None],
+    ) -> None:
+        mine = self._bound(self.summary, first)
+        other = self._bound(self.summary, second)
+        best: tuple[float, float, Quantity, Quantity] | None = None
+        for a in matches[i][:60]:
+            for b in matches[j][:60]:
+                if a is b or not self._together(a, b):
+                    continue
+                there, beyond = self._bound(self.source, a), self._bound(self.source, b)
+                straight = similarity(mine, there) + similarity(other, beyond)
+                crossed = similarity(mine, beyond) + similarity(other, there)
+                if best is None or max(straight, crossed) > max(best[0], best[1]):
+                    best = (straight, crossed, a, b)
+        if best is None:
+            return
+        straight, crossed, a, b = best
+        if crossed > straight + MARGIN:
+            note = f"{first.text} and {second.text} stand the other way round in the source"
+            chosen[i] = Match(first, a, "elsewhere", note)
+            chosen[j] = Match(second, b, "elsewhere", note)
+        elif straight > crossed + MARGIN:
+            for index, place in ((i, a), (j, b)):
+                match = chosen[index]
+                if match is not None and match.verdict == "elsewhere" and match.place.start == place.start:
+                    chosen[index] = Match(match.figure, place)
+
+    def _bound(self, document: Document, figure: Quantity) -> dict[str, float]:
+        return document.sentence_at(figure.start).bindings.get(figure.start, {})
+
+    def _together(self, a: Quantity, b: Quantity) -> bool:
+        first, second = self.source.index_at(a.start), self.source.index_at(b.start)
+        if first == second:
+            return True
+        if self.source.sentence(first).is_row and self.source.sentence(second).is_row:
+            return abs(first - second) <= 30
+        return abs(first - second) == 1
+
+    # derived figures
+
+    def _derived(self, figure: Quantity, figures: Sequence[Quantity], known: set[int]) -> Match | None:
+        if figure.high is not None or figure.factors or figure.spread:
+            return None
+        index = self.summary.index_at(figure.start)
+        near = [
+            other
+            for place, other in enumerate(figures)
+            if place in known and other is not figure and abs(self.summary.index_at(other.start) - index) <= 1
+        ]
+        for a, b in _pairs(near):
+            if kind := derivation(figure, a, b):
+                if place := self._either(a, b):
+                    return Match(figure, place, "derived", f"{kind} of {a.text} and {b.text}")
+        here = self.summary.sentence_at(figure.start)
+        best: Match | None = None
+        for sentence in self._related(here, near):
+            for a, b in _pairs(sentence.figures):
+                kind = derivation(figure, a, b)
+                if not kind:
+                    continue
+                fit = self._overlap(here, sentence, figure, a)
+                if fit > 1.0 and (best is None or fit > best.fit):
+                    best = Match(figure, a, "derived", f"{kind} of {a.text} and {b.text}", fit)
+        return best
+
+    def _either(self, a: Quantity, b: Quantity) -> Quantity | None:
+        first = [place for place in self.places.near(a) if agrees(a, place)]
+        second = [place for place in self.places.near(b) if agrees(b, place)]
+        for place in first:
+            if any(self._together(place, other) for other in second):
+                return place
+        return first[0] if first and second else None
+
+    def _related(self, here: Sentence, near: Sequence[Quantity]) -> list[Sentence]:
+        """The sentences of the source that this sentence of the summary may rest on, the likeliest first."""
+        indices: dict[int, float] = {}
+        for other in [*near, *here.figures]:
+            for place in self.places.near(other):
+                if agrees(other, place):
+                    index = self.source.index_at(place.start)
+                    indices[index] = indices.get(index, 0.0) + 1.0
+        if len(self.source.spans) <= 40:
+            for index in range(len(self.source.spans)):
+                indices.setdefault(index, 0.0)
+        ranked = sorted(indices, key=lambda index: -indices[index])[:40]
+        return [self.source.sentence(index) for index in ranked]
+
+    # the outcome
+
+    def _idle(self, figure: Quantity) -> bool:
+        """A small count in words that the source does not mention is the summary's own counting, no figure of the paper."""
+        small = figure.word and figure.unit.kind in ("", "count") and figure.value <= 10 and not figure.magnitude
+        if not small:
+            return False
+        here = self.summary.sentence_at(figure.start)
+        return not any(
+            place.unit.thing == figure.unit.thing != ""
+            and place.value <= 20
+            and self._overlap(here, self.source.sentence_at(place.start), figure, place) > 2
+            for place in self.source.figures
+        )
+
+    def _checked(self, figure: Quantity, match: Match | None) -> FigureCheck:
+        place = match.place if match else None
+        note = match.note if match else self._hint(figure)
+        return FigureCheck(
+            text=figure.text,
+            start=figure.start,
+            end=figure.end,
+            value=figure.value,
+            unit=figure.unit_name,
+            verdict=match.verdict if match else "unfounded",  # type: ignore[arg-type]
+            source_start=place.start if place else None,
+            source_text=self._quoted(place) if place else None,
+            note=note,
+        )
+
+    def _quoted(self, place: Quantity) -> str:
+        sentence = self.source.sentence_at(place.start)
+        return " ".join(sentence.text.split())
+
+    def _hint(self, figure: Quantity) -> str:
+        """What the source has instead, where a slip explains it."""
+        for place in self.source.figures:
+            if place.unit.kind == figure.unit.kind or not place.unit.kind or not figure.unit.kind:
+                ratio = abs(figure.value / place.value) if place.value else 0.0
+                power = round(math.log10(ratio)) if ratio > 0 else 0
+                if power and abs(power) <= 6 and math.isclose(ratio, 10.0**power, rel_tol=1e-9) and figure.value >= 100:
+                    times = f"{10 ** abs(power):,}"
+                    side = "too large" if power > 0 else "too small"
+                    return f"{times} times {side}? The source has {place.text}"
+            elif math.isclose(figure.value, place.value, rel_tol=1e-9) and len(figure.digits) > 1:
+                return f"another unit? The source has {place.text}"
+        return "not in the source"
+
+
+def similarity(a: dict[str, float], b: dict[str, float]) -> float:
+    """How much two weighted sets of words share."""
+    if len(b) < len(a):
+        a, b = b, a
+    return sum(min(weight, b[one]) for one, weight in a.items() if one in b)
+
+
+# when two figures are the same
+
+_RATIO_KINDS = {"fraction", "times"}
+_LENIENT = {"percent", "points", "percentage points"}
+
+
+def agrees(figure: Quantity, place: Quantity) -> bool:
+    """Whether a figure of a summary is the source's figure: the same value as far as shown, in a unit that fits."""
+    if figure.factors or place.factors:
+        if figure.factors and place.factors:
+            return figure.factors == place.factors
+        sides = figure.factors or place.factors
+        single = place if figure.factors else figure
+        return len(set(sides)) == 1 and single.value == sides[0] and single.unit.kind in ("", "pixels", "count")
+    if (figure.high is None) != (place.high is None):
+        if figure.high is None and place.high is not None:
+            end = replace(place, high=None, value=place.high)
+            return agrees(figure, replace(place, high=None)) or agrees(figure, end)
+        return False
+    if figure.high is not None and place.high is not None:
+        return agrees(replace(figure, high=None), replace(place, high=None)) and agrees(
+            replace(figure, value=figure.high, high=None), replace(place, value=place.high, high=None)
+        )
+    if figure.spread is not None:
+        if place.spread is None or not agrees(figure.spread, place.spread):
+            return False
+    if figure.signed and place.signed and (figure.value < 0) != (place.value < 0):
+        return False
+    return any(_equal(figure, mine, theirs, step) for mine, theirs, step in _scales(figure, place))
+
+
+def _scales(figure: Quantity, place: Quantity) -> Iterable[tuple[float, float, float]]:
+    """The pairs of values that may be compared, `(figure, place, the place's step)`; none where the units differ."""
+    mine, theirs = figure.unit, place.unit
+    a, b, step = abs(figure.value), abs(place.value), place.step
+    kinds = {mine.kind, theirs.kind}
+    if mine.kind == theirs.kind:
+        if mine.kind == "count" and mine.thing and theirs.thing and not _same_thing(mine.thing, theirs.thing):
+            return
+        if mine.factor == theirs.factor:
+            yield a, b, step
+        else:
+            ratio = theirs.factor / mine.factor
+            yield a, b * ratio, step * ratio
+        return
+    if kinds == {"percent", "fraction"} or kinds == {"percent", ""}:
+        if mine.kind == "percent" and theirs.kind != "percent":
+            if b <= 1.5:
+                yield a, b * 100, step * 100
+        elif mine.kind != "percent" and a <= 1.5:
+            yield a, b / 100, step / 100
+    if kinds == {"fraction", "times"}:
+        if theirs.kind == "times" and b:
+            yield a, 1 / b, step / b**2
+        elif theirs.kind == "fraction" and b:
+            yield a, 1 / b, step / b**2
+    if kinds == {"times", "percent"} or kinds == {"points", "percentage points"}:
+        if kinds == {"points", "percentage points"}:
+            yield a, b, step
+        return
+    if "" in kinds or kinds == {"percent", "points"}:
+        if kinds == {"percent", "points"} and "point" in (mine.name, theirs.name):
+            return
+        if kinds == {"percent", "points"} and _is_difference(figure, place):
+            return
+        yield a, b, step
+        return
+    if kinds == {"count", "times"} or kinds == {"count", "rank"} or kinds == {"points", "count"}:
+        return
+
+
+def _is_difference(figure: Quantity, place: Quantity) -> bool:
+    """`4.6 points` says a difference; `점` may be a score."""
+    return not ({figure.unit.name, place.unit.name} & {"점"})
+
+
+_SYNONYMS = (
+    {"image", "sample", "frame", "document", "scene", "object"},
+    {"video", "sample"},
+    {"question", "sample", "task", "sentence"},
+    {"sentence", "sample", "word"},
+    {"class", "task", "object", "language", "data set"},
+    {"robot", "device", "agent", "class", "task"},
+    {"document", "sample", "answer"},
+    {"step", "epoch"},
+    {"model", "agent", "expert"},
+    {"person", "expert"},
+    {"turn", "step", "answer"},
+    {"answer", "sample"},
+    {"layer", "step"},
+    {"dimension", "parameter", "head"},
+)
+
+
+def _same_thing(a: str, b: str) -> bool:
+    return a == b or any(a in group and b in group for group in _SYNONYMS)
+
+
+def _equal(figure: Quantity, mine: float, theirs: float, step: float) -> bool:
+    """Whether `theirs` is `mine` to the digits that the figure shows."""
+    if math.isclose(mine, theirs, rel_tol=1e-9, abs_tol=1e-15):
+        return True
+    if mine == 0 or theirs == 0:
+        return False
+    shown = figure.step
+    if shown < step * 0.999:
+        return False  # more digits than the source has
+    relative = abs(mine - theirs) / theirs
+    limit = 0.12 if figure.about else 0.05 if figure.magnitude or shown < 1 or figure.unit.kind == "fraction" else 0.025
+    if figure.word and figure.unit.kind == "fraction":
+        return relative <= 0.06
+    if figure.about and relative <= 0.05:
+        return True
+    return abs(mine - theirs) <= shown / 2 * (1 + 1e-9) and relative <= limit
+
+
+def comparable(a: Quantity, b: Quantity) -> bool:
+    """Whether two figures could be taken for each other: the same kind of unit."""
+    kinds = {a.unit.kind, b.unit.kind}
+    if len(kinds) == 1:
+        return not (a.unit.thing and b.unit.thing) or _same_thing(a.unit.thing, b.unit.thing)
+    return kinds <= {"percent", ""} or kinds <= {"points", ""} or kinds <= {"count", ""}
+
+
+# figures that follow from two others
+
+
+def _pairs(figures: Sequence[Quantity]) -> Iterable[tuple[Quantity, Quantity]]:
+    for i in range(len(figures)):
+        for j in range(i + 1, min(i + 12, len(figures))):
+            a, b = figures[i], figures[j]
+            if a.high is None and b.high is None and not a.factors and not b.factors:
+                yield a, b
+
+
+def derivation(figure: Quantity, a: Quantity, b: Quantity) -> str:
+    """How `figure` follows from `a` and `b`: "difference", "ratio", "sum", "relative change", or empty."""
+    kinds = {a.unit.kind, b.unit.kind}
+    if len(kinds) > 1 and not kinds <= {"percent", ""} and not kinds <= {"points", ""} and not kinds <= {"count", ""}:
+        return ""
+    x, y = abs(a.base), abs(b.base)
+    if x == y or not x or not y:
+        return ""
+    low, high = min(x, y), max(x, y)
+    value, kind = abs(figure.value), figure.unit.kind
+    error = (a.step * a.unit.factor + b.step * b.unit.factor) / 2
+
+    def near(expected: float, slack: float) -> bool:
+        return abs(value - expected) <= figure.step / 2 * (1 + 1e-6) + slack
+
+    ratio = high / low
+    about_ratio = ratio * (a.step * a.unit.factor / x + b.step * b.unit.factor / y) / 4
+    slack = min(about_ratio, 0.03 * ratio)
+    if kind == "times":
+        if near(ratio, slack) or (figure.about and abs(value / ratio - 1) < 0.08):
+            return "ratio"
+        return ""
+    if kind == "fraction":
+        return "ratio" if abs(value * ratio - 1) < 0.06 else ""
+    same_unit = kind in kinds or kind == "" or kinds <= {"", kind}
+    two_digits = len(figure.digits) > 1 or figure.step < 1
+    if kind == "percent":
+        rate = 100 * (high - low)
+        if near(rate / low, min(50 * error / low, 0.3)) and two_digits or near(rate / high, min(50 * error / high, 0.3)) and two_digits:
+            return "relative change"
+        if near(100 * low / high, 0.05) and kinds != {"percent"} and two_digits:
+            return "share"
+        if kinds <= {"percent"} and near(low + high, 0.0) and two_digits:
+            return "sum"
+        if kinds <= {"percent", ""} and near(high - low, 0.0) and two_digits and kinds != {"percent"}:
+            return "difference"
+        return ""
+    if kind in ("points", "percentage points"):
+        if kinds <= {"percent", "points", "percentage points", ""} and near(high - low, 1e-9):
+            return "difference"
+        return ""
+    if not same_unit:
+        return ""
+    value = abs(figure.base)
+    step = figure.step * figure.unit.factor
+    if kind and kinds == {kind} or not kind or kind == "count":
+        if abs(value - (high - low)) <= step / 2 * (1 + 1e-6) and (two_digits or kind not in ("", "count")):
+            return "difference"
+        if abs(value - (high + low)) <= step / 2 * (1 + 1e-6) and (two_digits or kind not in ("", "count")):
+            return "sum"
+    return ""
+
+
+class _BySize:
+    """The source's figures sorted by value, so that those near a value are found at once."""
+
+    def __init__(self, figures: Sequence[Quantity]) -> None:
+        from bisect import bisect_left, bisect_right
+
+        self._left, self._right = bisect_left, bisect_right
+        rows: list[tuple[float, Quantity]] = []
+        for figure in figures:
+            values = {abs(figure.value), abs(figure.base)}
+            if figure.high is not None:
+                values |= {abs(figure.high), abs(figure.high * figure.unit.factor)}
+            if figure.unit.kind in ("percent",):
+                values.add(abs(figure.value) / 100)
+            if figure.unit.kind in ("fraction", "times") and figure.value:
+                values.add(1 / abs(figure.value))
+            rows += [(value, figure) for value in values]
+        rows.sort(key=lambda row: row[0])
+        self._values = [value for value, _ in rows]
+        self._figures = [figure for _, figure in rows]
+
+    def near(self, figure: Quantity) -> list[Quantity]:
+        found: dict[int, Quantity] = {}
+        values = {abs(figure.value), abs(figure.base)}
+        if figure.unit.kind in ("percent",):
+            values.add(abs(figure.value) / 100)
+        if figure.unit.kind in ("fraction", "times") and figure.value:
+            values.add(1 / abs(figure.value))
+        for value in values:
+            low, high = value * 0.85 - 1e-12, value * 1.15 + 1e-12
+            for place in range(self._left(self._values, low), self._right(self._values, high)):
+                found[id(self._figures[place])] = self._figures[place]
+        return sorted(found.values(), key=lambda one: one.start)
+
+
+def _by_size(figures: Sequence[Quantity]) -> _BySize:
+    return _BySize(figures)
+
+
+def _is_hangul(text: str) -> bool:
+    return "가" <= text[:1] <= "힣"

@@ -1,0 +1,426 @@
+"""What stands around a figure: its sentence, the words of that sentence, and which of them belong to which figure.
+
+In `A reaches 60.5 on MMLU and 41.2 on GSM8K` MMLU belongs to 60.5. Words are compared across languages by their stems:
+Latin words as they are, Korean ones through the glossary.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from paperworks.papers.glossary import in_english, stem
+from paperworks.papers.quantities import Quantity
+
+_END = re.compile(r"[.!?。](?:[\"'”’)\]*_]{0,2})(?=\s+(?:[\"'“‘(\[*_-]{0,2})[A-Z0-9가-힣])|\n+|[.!?。](?=\s*$)")
+_ABBREVIATION = re.compile(
+    r"(?:\b(?:e\.g|i\.e|et al|vs|cf|Fig|Figs|Eq|Eqs|Sec|Tab|approx|resp|Dr|Mr|Mrs|Prof|No|Vol|St|w\.r\.t|i\.i\.d|a\.k\.a)|"
+    r"\b[A-Z])\.$"
+)
+_WORD = re.compile(r"(?:\d+(?:\.\d+)?[A-Za-z]|[A-Za-zÀ-ɏ])[A-Za-z0-9À-ɏ]*(?:[-’'./+&][A-Za-z0-9À-ɏ]+)*|[가-힣]+")
+_STOP = set(
+    "a an the of in on at by to for from with and or but as is are was were be been being it its this that these those "
+    "we our they their he she his her you your i can could may might will would shall should do does did done not no nor "
+    "than then so such which who whom whose what when where while also more most very only just both each other into over "
+    "under about after before between through during per via using use used uses show shows shown has have had there here "
+    "out up down off if all any some many much few same own too vs versus against compared compare respectively achieves "
+    "achieve achieved reaches reach reached obtains obtain obtained gets get scores scored reports reported report paper "
+    "results result model models method methods approach approaches performance propose proposed proposes new work study "
+    "across within without however moreover further even still ours et al one two three i.e e.g attains attain yields "
+    "while whereas well on-par around nearly almost approximately roughly times".split()
+)
+_STOP_STEMS = {stem(word) for word in _STOP}
+_GENERIC_KOREAN = {stem(word) for word in ("model", "method", "approach", "result", "perform", "new", "novel", "experiment", "second", "total", "all")}
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word of a text that says something: `stems` to compare it by, and whether it is a name."""
+
+    start: int
+    end: int
+    stems: tuple[str, ...]
+    name: bool
+    text: str
+
+    @property
+    def weight(self) -> float:
+        """Names say more than common words."""
+        return 2.5 if self.name else 1.0
+
+
+def split_sentences(text: str) -> list[tuple[int, int]]:
+    """The sentences of a text as `(start, end)`; a line break ends one."""
+    spans, start = [], 0
+    for match in _END.finditer(text):
+        end = match.end()
+        if not match[0].startswith("\n") and _ABBREVIATION.search(text, max(start, end - 12), end):
+            continue
+        if text[start:end].strip():
+            spans.append((start, end))
+        start = end
+    if text[start:].strip():
+        spans.append((start, len(text)))
+    return spans
+
+
+def words_of(text: str, *, korean: bool, offset: int = 0) -> list[Word]:
+    """The telling words of a sentence. `korean`: the sentence is Korean, so that every Latin word in it is a name."""
+    found: list[Word] = []
+    first = True
+    for match in _WORD.finditer(text):
+        word = match[0]
+        if word[0] >= "가" and word[0] <= "힣":
+            hits = in_english(word)
+            for place, stems in hits:
+                telling = tuple(one for one in stems if one not in _GENERIC_KOREAN)
+                if telling:
+                    begin = offset + match.start() + place
+                    found.append(Word(begin, offset + match.end(), telling, False, word))
+            bare = _bare(word)
+            if len(bare) > 1 and not hits:
+                found.append(Word(offset + match.start(), offset + match.end(), (bare,), False, word))
+            continue
+        if word.lower() in _STOP:
+            first = False
+            continue
+        pieces = [piece for piece in re.split(r"[-’'./+&]", word) if piece]
+        stems = [re.sub(r"[-’'./+&]", "", word.lower())]
+        stems += [stem(piece) for piece in pieces if stem(piece) not in _STOP_STEMS]
+        capital = word[0].isupper() and (not first or len(word) > 1 and any(c.isupper() or c.isdigit() for c in word[1:]))
+        name = korean or capital or any(c.isdigit() for c in word) or any(c.isupper() for c in word[1:])
+        found.append(
+            Word(offset + match.start(), offset + match.end(), tuple(dict.fromkeys(stems)), name, word)
+        )
+        first = False
+    return found
+
+
+_PARTICLE = re.compile(
+    r"(?:에서는|으로는|에서도|으로도|에게서|이라는|이라고|보다는|부터|까지|에서|에게|으로|보다|처럼|만큼|이나|에는|와는|과는|은|는|이|가|을|를|의|에|로|와|과|도|만|나|랑)$"
+)
+
+
+def _bare(word: str) -> str:
+    cut = _PARTICLE.sub("", word)
+    return cut if len(cut) > 1 else word
+
+
+@dataclass
+class Sentence:
+    """A sentence, or a row of a table, with its figures and its words; offsets are those of the whole text."""
+
+    start: int
+    end: int
+    text: str
+    figures: Sequence[Quantity]
+    korean: bool
+    header: Sequence[str] = ()
+    around: str = ""
+
+    @cached_property
+    def words(self) -> list[Word]:
+        """The sentence's own words."""
+        return words_of(self.text, korean=self.korean, offset=self.start)
+
+    @cached_property
+    def bag(self) -> dict[str, float]:
+        """The stems of the sentence, of its table's header, and (half as heavy) of what stands around it."""
+        found: dict[str, float] = {}
+        for word in self.words:
+            for one in word.stems:
+                found[one] = max(found.get(one, 0.0), word.weight)
+        for word in words_of(" ".join(self.header), korean=self.korean):
+            for one in word.stems:
+                found[one] = max(found.get(one, 0.0), word.weight)
+        for word in words_of(self.around, korean=self.korean):
+            for one in word.stems:
+                found.setdefault(one, word.weight / 2)
+        return found
+
+    @cached_property
+    def is_row(self) -> bool:
+        """Whether this is a row of a table."""
+        return " | " in self.text
+
+    @cached_property
+    def bindings(self) -> dict[int, dict[str, float]]:
+        """For each figure, by its offset, the stems that belong to it, with their weights."""
+        return _bind_row(self) if self.is_row else _bind(self)
+
+
+@dataclass
+class Document:
+    """A text with its sentences and figures, ready to be asked what stands around a figure."""
+
+    text: str
+    figures: list[Quantity]
+    korean: bool
+    spans: list[tuple[int, int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.spans = split_sentences(self.text)
+        self._starts = [start for start, _ in self.spans]
+        self._places = [figure.start for figure in self.figures]
+        self._cache: dict[int, Sentence] = {}
+
+    def sentence_at(self, offset: int) -> Sentence:
+        """The sentence that holds `offset`."""
+        index = max(0, bisect_right(self._starts, offset) - 1)
+        return self.sentence(index)
+
+    def sentence(self, index: int) -> Sentence:
+        """The sentence with this number."""
+        if index not in self._cache:
+            start, end = self.spans[index]
+            first, last = bisect_right(self._places, start - 1), bisect_right(self._places, end - 1)
+            text = self.text[start:end]
+            header: tuple[str, ...] = ()
+            around = ""
+            if " | " in text:
+                top = index
+                while top > 0 and " | " in self._text_of(top - 1):
+                    top -= 1
+                header = tuple(self._text_of(top).split(" | ")) if top < index else ()
+                if top > 0:
+                    around = self._text_of(top - 1)[-300:]
+            elif index > 0:
+                around = self._text_of(index - 1)[-300:]
+            self._cache[index] = Sentence(start, end, text, self.figures[first:last], self.korean, header, around)
+        return self._cache[index]
+
+    def index_at(self, offset: int) -> int:
+        """The number of the sentence that holds `offset`."""
+        return max(0, bisect_right(self._starts, offset) - 1)
+
+    def rows_of(self, index: int) -> list[Sentence]:
+        """All rows of the table that row `index` belongs to, at most 60 around it."""
+        top = bottom = index
+        while top > 0 and index - top < 30 and " | " in self._text_of(top - 1):
+            top -= 1
+        while bottom + 1 < len(self.spans) and bottom - index < 30 and " | " in self._text_of(bottom + 1):
+            bottom += 1
+        return [self.sentence(place) for place in range(top, bottom + 1)]
+
+    def _text_of(self, index: int) -> str:
+        start, end = self.spans[index]
+        return self.text[start:end]
+
+
+def is_korean(text: str) -> bool:
+    """Whether a text is mostly Korean: a Hangul syllable for every third Latin letter or more."""
+    hangul = len(re.findall(r"[가-힣]", text))
+    return hangul * 3 > len(re.findall(r"[A-Za-z]", text))
+
+
+# which words belong to which figure
+
+_SPLIT = re.compile(
+    r"[,;:()\[\]]|\s(?:and|while|whereas|compared|versus|vs\.?|against|but|than|over|up from|down from|or)\s|\n|"
+    r"(?<=[가-힣])(?:고|며|지만|으나|나|면서|데|이고|이며)(?=[,\s])|(?<=\s)(?:반면|대비|그리고|또는|및)(?=\s)"
+)
+_PREPOSITION = re.compile(r"\s*[a-z%A-Z-]{0,12}\s*(?:on|for|in|with|by|of|at|under|using|after|when|is|are|from|across|to)\s")
+_RELATIVE = re.compile(
+    r"^[가-힣\s%A-Za-z]{0,14}?(?:한|인|된|던|친|낸|의|하는|되는|달성한|기록한|얻은|보인|갖춘|가진|쓰는|쓴|지닌|이른|담은)\s+(?P<name>[A-Za-z][\w.+/-]*|[가-힣]+(?=[은는이가와과,.]))"
+)
+_BASE = re.compile(
+    r"(?:\b(?:vs\.?|versus|against|compared (?:to|with)|than|over|relative to|baseline(?:'s)?|up from|down from)\s+(?:the |a |an |its |their )?(?:[\w'’.-]+\s){0,3})$",
+    re.IGNORECASE,
+)
+_FROM = re.compile(r"\bfrom\s+(?:about |around |roughly |just |only |approximately |an? |the )?$", re.IGNORECASE)
+_TO = re.compile(r"\bto\s+(?:about |around |roughly |just |only |approximately |an? |the |over |nearly )?$", re.IGNORECASE)
+_KO_BASE = re.compile(r"^\s?(?:[가-힣%A-Za-z]{0,6}\s?)?(?:보다|대비|에 비해|에 비하여|에 견주어|과 비교|와 비교|에 비하면)")
+_KO_FROM = re.compile(r"^(?:[가-힣%]{0,6})?(?:에서|였던|이던|부터)(?=[\s,])")
+_KO_TO = re.compile(r"^(?:[가-힣%]{0,6})?(?:으로|로|까지)(?=[\s,.]|$)")
+_CONNECTOR = re.compile(r"^[\s,/%]*(?:(?:vs\.?|versus|against|compared (?:to|with)|and|or|대|→|->|to|및|와|과|그리고|점|퍼센트|points?)[\s,]*)*[\s,/%]*$")
+
+
+def _bind(sentence: Sentence) -> dict[int, dict[str, float]]:
+    figures, words = list(sentence.figures), sentence.words
+    text, base = sentence.text, sentence.start
+    bound: dict[int, dict[str, float]] = {figure.start: {} for figure in figures}
+    if not figures:
+        return bound
+    inside = [(figure.start, figure.end) for figure in figures]
+    words = [word for word in words if not any(s <= word.start < e for s, e in inside)]
+    cuts: list[tuple[int, int, int]] = []
+    left_edge = base
+    for i, figure in enumerate(figures):
+        nxt = figures[i + 1].start if i + 1 < len(figures) else sentence.end
+        gap = text[figure.end - base : nxt - base]
+        right_edge = _right_edge(gap, last=i + 1 == len(figures), korean=sentence.korean)
+        cuts.append((left_edge, figure.end + right_edge, nxt))
+        left_edge = figure.end + right_edge
+    opening = [word for word in words if word.end <= figures[0].start]
+    for i, figure in enumerate(figures):
+        first, last, _ = cuts[i]
+        here = bound[figure.start]
+        left = [word for word in words if first <= word.start and word.end <= figure.start]
+        right = [word for word in words if figure.end <= word.start and word.end <= last]
+        if not sentence.korean or sentence.text[figure.end - base : last - base].strip():
+            _add(here, right, 1.0)
+        _add(here, reversed(left), 1.0 if left else 0.0)
+        _add_flat(here, opening, 0.2)
+        role = _role(text, figure, base, figures, i)
+        if role:
+            here[role] = 2.0
+    _bind_lists(sentence, figures, words, bound)
+    return bound
+
+
+def _right_edge(gap: str, *, last: bool, korean: bool) -> int:
+    """How much of what follows a figure belongs to it, in characters."""
+    if korean:
+        relative = _RELATIVE.match(gap)
+        if relative:
+            return relative.end("name")
+        cut = _SPLIT.search(gap)
+        return cut.start() if cut else (len(gap) if last else 0)
+    cut = _SPLIT.search(gap)
+    end = cut.start() if cut else len(gap)
+    part = gap[:end]
+    if cut or last or _PREPOSITION.match(part + " "):
+        return end
+    return 0
+
+
+def _add(here: dict[str, float], words: Iterable[Word], weight: float) -> None:
+    """Nearer words weigh more: the first name wholly, the second half, and so on."""
+    names = commons = 0
+    for word in words:
+        if word.name:
+            names += 1
+            share = 1.0 / names
+        else:
+            commons += 1
+            share = 1.0 / (1 + commons / 3)
+        for one in word.stems:
+            here[one] = max(here.get(one, 0.0), weight * share * word.weight)
+
+
+def _add_flat(here: dict[str, float], words: Iterable[Word], weight: float) -> None:
+    for word in words:
+        for one in word.stems:
+            here.setdefault(one, weight * word.weight)
+
+
+def _role(text: str, figure: Quantity, base: int, figures: Sequence[Quantity], i: int) -> str:
+    before = text[max(0, figure.start - base - 48) : figure.start - base]
+    after = text[figure.end - base : figure.end - base + 24]
+    previous = figures[i - 1] if i else None
+    between = text[previous.end - base : figure.start - base] if previous else ""
+    following = text[figure.end - base : figures[i + 1].start - base] if i + 1 < len(figures) else ""
+    if re.match(r"\s*(?:→|->|=>)", after):
+        return "<from>"
+    if previous and re.search(r"(?:→|->|=>)\s*$", between):
+        return "<to>"
+    if _FROM.search(before):
+        return "<from>"
+    if _TO.search(before) and (
+        previous and (_FROM.search(text[max(0, previous.start - base - 40) : previous.start - base]))
+        or re.search(r"\bfrom\b", following)
+        or re.search(r"(?:increas|decreas|improv|reduc|rais|lower|drop|ris|fall|fell|rose|grow|grew|cut|boost|climb|jump)\w*[^.]{0,24}to\s", before, re.IGNORECASE)
+    ):
+        return "<to>"
+    if _BASE.search(before):
+        return "<base>"
+    if _KO_BASE.match(after):
+        return "<base>"
+    if following and _KO_FROM.match(after) and i + 1 < len(figures):
+        nxt = text[figures[i + 1].end - base : figures[i + 1].end - base + 12]
+        if _KO_TO.match(nxt) and len(following) < 40:
+            return "<from>"
+    if previous and _KO_TO.match(after) and _KO_FROM.match(between) and len(between) < 40:
+        return "<to>"
+    return ""
+
+
+def _bind_lists(
+    sentence: Sentence, figures: Sequence[Quantity], words: Sequence[Word], bound: dict[int, dict[str, float]]
+) -> None:
+    """`A, B and C reach 1, 2 and 3`: names and figures in the same order belong together."""
+    text, base = sentence.text, sentence.start
+    respectively = re.search(r"respectively|각각|순으로|차례로", text) is not None
+    place = 0
+    while place < len(figures):
+        run = [figures[place]]
+        while place + len(run) < len(figures):
+            nxt = figures[place + len(run)]
+            gap = text[run[-1].end - base : nxt.start - base]
+            if len(gap) > 24 or not _CONNECTOR.match(gap.strip("() ")) or nxt.unit.kind != run[0].unit.kind:
+                break
+            run.append(nxt)
+        if len(run) > 1:
+            start = figures[place - 1].end if place else base
+            names = [word for word in words if word.name and start <= word.start and word.end <= run[0].start]
+            names = _phrases(names, text, base)
+            if len(names) < len(run) and respectively:
+                after = [word for word in words if word.name and word.start >= run[-1].end]
+                names = _phrases(after, text, base)[: len(run)] if len(after) >= len(run) else names
+            if len(names) > len(run):
+                names = _enumerated(names, text, base, len(run)) or names
+            roles = any(role in bound[figure.start] for figure in run for role in ("<from>", "<to>"))
+            if len(names) >= len(run) and not roles:
+                chosen = names[-len(run) :]
+                for figure, group in zip(run, chosen, strict=True):
+                    here = bound[figure.start]
+                    for other in names:
+                        for word in other:
+                            for one in word.stems:
+                                here[one] = 0.2
+                    for word in group:
+                        for one in word.stems:
+                            here[one] = 1.2 * word.weight
+        place += len(run)
+
+
+def _phrases(names: Sequence[Word], text: str, base: int) -> list[list[Word]]:
+    """Names that stand together are one: `Llama 3.1 8B`."""
+    groups: list[list[Word]] = []
+    for word in names:
+        if groups and re.fullmatch(r"[ \d.-]{0,6}", text[groups[-1][-1].end - base : word.start - base]):
+            groups[-1].append(word)
+        else:
+            groups.append([word])
+    return groups
+
+
+def _enumerated(groups: list[list[Word]], text: str, base: int, n: int) -> list[list[Word]] | None:
+    """The last `n` of the names that are joined by commas and `and`."""
+    for end in range(len(groups), n - 1, -1):
+        chosen = groups[end - n : end]
+        joined = all(
+            re.fullmatch(r"[\s,/]*(?:and|or|와|과|및|,|그리고|의|는|은|vs\.?)?[\s,]*(?:the )?", text[a[-1].end - base : b[0].start - base])
+            for a, b in zip(chosen, chosen[1:], strict=False)
+        )
+        if joined:
+            return chosen
+    return None
+
+
+def _bind_row(row: Sentence) -> dict[int, dict[str, float]]:
+    """A cell belongs to its row's label and its column's header."""
+    bound: dict[int, dict[str, float]] = {figure.start: {} for figure in row.figures}
+    place, labels = row.start, []
+    cells: list[tuple[int, int, str]] = []
+    for cell in row.text.split(" | "):
+        cells.append((place, place + len(cell), cell))
+        place += len(cell) + 3
+    for _, _, cell in cells:
+        if not re.fullmatch(r"[\s\d.,%±+\-–—×x()/*†‡]*", cell):
+            labels += words_of(cell, korean=row.korean)
+    for column, (first, last, _) in enumerate(cells):
+        header = row.header[column] if column < len(row.header) else ""
+        for figure in row.figures:
+            if first <= figure.start < last:
+                here = bound[figure.start]
+                for word in words_of(header, korean=row.korean):
+                    for one in word.stems:
+                        here[one] = 2.0
+                for word in labels:
+                    for one in word.stems:
+                        here[one] = 2.0
+    return bound

@@ -1,0 +1,602 @@
+"""Finds the quantities of a text, Korean or English: what number, how exactly, in which unit.
+
+`25억 개`, `2.5 billion` and `2.5B` are the same quantity, 2.5e9 of something, shown to two digits. Numbers that belong to
+a name or a place (`Llama-3.1-8B`, `Table 3`, `2024년 8월`, `recall@10`) are none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from paperworks.papers.units import NO_UNIT, Unit, counter_at, thing_at, things_in, unit_at
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number with its unit in a text.
+
+    `start`, `end`: offsets of the number with its unit. `value`: in the unit as written, magnitude words included
+    (`25억` is 2.5e9); `high`: the upper end of a range, else `None`. `step`: the value of one in the last digit shown,
+    trailing zeros of a whole number not counted as shown. `signed`: whether a sign is written. `word`: the number is a
+    word (`three`, `두`). `named`: it is the size in a name (`Llama-3.1-8B`), which a text may refer to.
+    `factors`: the sides of a size such as `224×224`. `about`: the text says that the number is rounded. `magnitude`: a
+    word or letter for thousands or more is part of it. `spread`: what stands after a `±`.
+    """
+
+    text: str
+    start: int
+    end: int
+    value: float
+    step: float
+    unit: Unit = NO_UNIT
+    high: float | None = None
+    signed: bool = False
+    word: bool = False
+    named: bool = False
+    factors: tuple[float, ...] = ()
+    about: bool = False
+    magnitude: bool = False
+    spread: Quantity | None = None
+
+    @property
+    def base(self) -> float:
+        """The value in the base unit of its kind."""
+        return self.value * self.unit.factor
+
+    @property
+    def digits(self) -> str:
+        """The significant digits, without the point and zeros at the end."""
+        return f"{abs(self.value):.12g}".split("e")[0].replace(".", "").strip("0")
+
+    @property
+    def unit_name(self) -> str:
+        """The unit as a reader would write it."""
+        return self.unit.name or self.unit.thing
+
+
+# One character for another, so that offsets stay.
+_PLAIN = str.maketrans(
+    "０１２３４５６７８９％，．−＋～〜∼（）：／\u00a0\u2009\u202f\u2011\u2010＄",
+    "0123456789%,.-+~~~():/   --$",
+)
+_SUPER = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
+_DIGITS = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?"
+_NUMBER = re.compile(
+    rf"(?P<number>{_DIGITS}|(?<![\d.])\.\d+)"
+    r"(?P<power>[eE][+-]?\d+|\s?[×x*·]\s?10(?:\s?\^\s?\{?\s?[-–]?\s?\d+\}?|[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+))?"
+)
+_POWER_OF_TEN = re.compile(r"(?<![\d.,])10(?:\^\{?([-–]?\d+)\}?|([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+))")
+_KOREAN = {"십": 1e1, "백": 1e2, "천": 1e3, "만": 1e4, "억": 1e8, "조": 1e12}
+_KOREAN_MAGNITUDE = re.compile(
+    r" ?((?:[십백천]?[만억조])|[백천](?![가-힣])|[백천](?= ?(?:개|명|장|건|편|가지|시간|배|달러|원|토큰|문장|단어|년|번|회|곳|종|쌍|대의|세트)))"
+)
+_KOREAN_WORD = re.compile(r"(?<![가-힣\d])([십백천]?[만억조]|[백천])(?= ?(?:개|명|장|건|편|달러|토큰|문장|쌍|곳|배|시간))")
+_ENGLISH_MAGNITUDE = re.compile(
+    r"[ -]?(hundred thousand|hundred million|hundred|thousand|million|billion|trillion|bn|mn)(?![A-Za-z])|"
+    r"([KkMBT])(?![A-Za-z0-9])(?!-[a-z])|([KkMBT])(?=-(?:param|token|image|sample|scale|paper|word|model))| ([MBT])(?= (?:param|token))"
+)
+_ENGLISH = {
+    "hundred": 1e2,
+    "thousand": 1e3,
+    "hundred thousand": 1e5,
+    "million": 1e6,
+    "hundred million": 1e8,
+    "billion": 1e9,
+    "trillion": 1e12,
+    "bn": 1e9,
+    "mn": 1e6,
+    "k": 1e3,
+    "m": 1e6,
+    "b": 1e9,
+    "t": 1e12,
+}
+_WORDS = {
+    "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10,
+    "eleven": 11, "twelve": 12, "thirteen": 13, "fourteen": 14, "fifteen": 15, "sixteen": 16, "seventeen": 17,
+    "eighteen": 18, "nineteen": 19, "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60,
+    "seventy": 70, "eighty": 80, "ninety": 90,
+}  # fmt: skip
+_NATIVE = {
+    "두": 2, "세": 3, "네": 4, "다섯": 5, "여섯": 6, "일곱": 7, "여덟": 8, "아홉": 9, "열": 10, "열한": 11,
+    "열두": 12, "열세": 13, "열네": 14, "열다섯": 15, "열여섯": 16, "열일곱": 17, "열여덟": 18, "열아홉": 19,
+    "스무": 20, "스물네": 24, "서른": 30, "마흔": 40,
+}  # fmt: skip
+_ENGLISH_WORD = re.compile(
+    r"(?<![A-Za-z-])((?:twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)-(?:one|two|three|four|five|six|seven|"
+    r"eight|nine)|" + "|".join(sorted(_WORDS, key=len, reverse=True)) + r"|a hundred|a thousand|a million|a billion|"
+    r"one hundred|one thousand|one million|one billion|one trillion|a dozen|two dozen)"
+    r"(?![A-Za-z])(?=[ -])",
+    re.IGNORECASE,
+)
+_NATIVE_WORD = re.compile(
+    r"(?<![가-힣])(" + "|".join(sorted(_NATIVE, key=len, reverse=True)) + r") ?"
+    r"(?=(?:개|명|장(?!기)|건|편|가지|종|곳|배(?!경|포)|번|차례|대(?!표)|단계|층|모델|언어|데이터|벤치마크|과제|작업|방법|시간|"
+    r"달|쌍|세트|모듈|부분|그룹|유형|축|쪽|팀|사람|영역|분야|범주|요소|손실|네트워크|인코더|로봇|환경|언어))"
+)
+_TIMES_WORD = re.compile(
+    r"(?<![A-Za-z])(twice|thrice|doubl(?:es?|ed|ing)|tripl(?:es?|ed|ing)|quadrupl(?:es?|ed|ing)|halv(?:es|ed|ing)|"
+    r"half|one half|(?:a|one|two|three|four)[ -](?:thirds?|quarters?|fourths?|fifths?|sixths?|sevenths?|eighths?|"
+    r"ninths?|tenths?|hundredths?))(?![A-Za-z])|(절반|반으로)",
+    re.IGNORECASE,
+)
+_PARTS = {"half": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8}
+_PARTS |= {"ninth": 9, "tenth": 10, "hundredth": 100}
+_FRACTION = re.compile(
+    r"(?<![\d./A-Za-z-])(?:(\d{1,4})\s?분의\s?(\d{1,4})|(1|2|3)/(\d{1,3})(?![\d/]))(?!\.\d)"
+)
+_RANK = re.compile(r"(?<![A-Za-z])(?:ranks?|ranked|ranking|place[sd]?|comes?|finish\w*)(?: in)?(?: the)? (first|second|third|fourth|fifth)(?![A-Za-z])|(?<![A-Za-z])(first|second|third) (?:place|rank)(?![A-Za-z])", re.IGNORECASE)  # fmt: skip
+_ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5}
+
+_ABOUT = re.compile(
+    r"(?:(?<![A-Za-z])(?:about|around|approximately|roughly|nearly|almost|some|circa|approx\.?|over|more than|at least|"
+    r"up to|under|less than|fewer than|close to|just (?:over|under))|약|대략|거의|무려|(?<!\d)[~≈∼]|[><≥≤])\s?(?:\$|US\$)?$",
+    re.IGNORECASE,
+)
+_ABOUT_AFTER = re.compile(r"\s?(?:여|이상|이하|가량|정도|남짓|안팎|넘|미만|\+)")
+_PLACE = re.compile(
+    r"(?<![A-Za-z])(?:tables?|tab\.|figures?|figs?\.?|sections?|sec\.|§|equations?|eqs?\.?|appendix|appendices|algorithms?|"
+    r"chapters?|theorems?|lemmas?|propositions?|corollary|definitions?|versions?|ver\.|v|arxiv[ :]*|steps? (?=[1-9]\b)|phases?|stages?|levels?|lines?|no\.|"
+    r"python|cuda|pytorch|top|rank|step|pages?|footnotes?|ref\.?|vol\.|pp?\.|epochs? (?=\d+ of)|day|task|type|part|group|case|experiment|"
+    r"표|그림|식|수식|부록|알고리즘|정리|보조정리|버전|제|단계|각주)[ (]*(?:[A-Z]\.)?$",
+    re.IGNORECASE,
+)
+_FAMILY = re.compile(
+    r"(?<![A-Za-z])(?:Llama|LLaMA|GPT|Gemini|Claude|Qwen|Phi|Mistral|Gemma|DeepSeek|Stable Diffusion|SDXL|SD|DALL·?-?E|PaLM|T5|BERT|Whisper|"
+    r"Vicuna|Yi|Falcon|OPT|Pythia|Grok|Kimi|GLM|InternLM|InternVL|InternVideo|LLaVA|Nemotron|Command R|Imagen|Veo|Sora|Kling|Wan|"
+    r"Flux|FLUX|CLIP|DINO|SAM|YOLO|Opus|Sonnet|Haiku|Flash|Pro|Ultra|o|R|V|COCO|ImageNet|WMT|SemEval|VOC|Kinetics|"
+    r"KITTI|LibriSpeech|MMLU-Pro|Codex|Copilot|Windows|Ubuntu|RTX|GTX|Jetson|Xeon|Core|Android|iPhone|FLORES|"
+    r"IWSLT|CoNLL|Common Crawl|ProofWiki|Switchboard|CHiME|ASVspoof|AIME|IMO|HMMT|GAIA|Chatbot Arena)[ -]?$"
+)
+_YEAR = re.compile(r"(?:19[5-9]\d|20[0-4]\d)")
+_MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.?"
+_DATES = re.compile(
+    rf"\d{{4}}-\d{{2}}-\d{{2}}|\d{{4}}년(?: ?\d{{1,2}}월(?: ?\d{{1,2}}일)?)?|\d{{1,2}}월(?: ?\d{{1,2}}일)?(?!간)|"
+    rf"(?:\d{{1,2}} )?{_MONTH} (?:\d{{1,2}}(?:st|nd|rd|th)?(?:, ?| ))?(?:19|20)\d\d|"
+    rf"(?<![\d.])\d{{4}}\.\d{{4,5}}(?:v\d+)?(?![\d%])|{_MONTH} \d{{1,2}}(?![\d.,]\d)(?=[ ,.])|20\d\ds|19\d\ds|\d0년대"
+)
+_SHOT = re.compile(r"-? ?(?:shots?|샷|way|hop|D(?![A-Za-z])|d(?![A-Za-z])|차원(?= (?:공간|객체|물체|장면|재구성|포인트))|DoF|gram|st order|월|학년|절|장에서|세기|호선|판)(?![a-z])")
+_NOT_AFTER = re.compile(r"[ -]?(?:e2e|to-)", re.IGNORECASE)
+_DIMS = re.compile(r"\s?[×xX*]\s?(\d{1,5})(?![\d.,]*\d)(?!B|b)")
+_TO = re.compile(r"\s?(?:~|–|—|-|to|and|에서|부터|내지)\s?(?=[\d])")
+_HOURS = re.compile(r" ?(\d{1,2}) ?(분|min(?:utes?)?)(?![A-Za-z가-힣])")
+_COUNT_OF = re.compile(r"(?:의|인|짜리|규모의|분량의|단위의)?\s?")
+
+
+def plain(text: str) -> str:
+    """`text` with full-width digits, signs and odd spaces as their usual forms, at the same offsets."""
+    return text.translate(_PLAIN)
+
+
+def find_quantities(text: str, *, names: bool = False) -> list[Quantity]:
+    """All quantities of `text` in order. `names=True` adds the sizes in names (`Llama-3.1-8B`), marked `named`."""
+    return list(_Scanner(plain(text), names).scan())
+
+
+class _Scanner:
+    def __init__(self, text: str, names: bool) -> None:
+        self.text = text
+        self.names = names
+        self.taken = 0
+
+    def scan(self) -> Iterator[Quantity]:
+        text = self.text
+        found: list[Quantity] = []
+        masked = [(match.start(), match.end()) for match in _DATES.finditer(text)]
+        for first, last in masked:
+            # `2009년` is a date, `3개월` is not reached here
+            self._mask(first, last)
+        text = self.text
+        place = 0
+        for match in _NUMBER.finditer(text):
+            if match.start() < place:
+                continue
+            quantity = self._number(match)
+            if quantity is not None:
+                found.append(quantity)
+                place = max(quantity.end, match.end())
+        found += self._words(found)
+        found.sort(key=lambda quantity: quantity.start)
+        yield from self._ranges(found)
+
+    def _mask(self, first: int, last: int) -> None:
+        self.text = self.text[:first] + "\u2400" * (last - first) + self.text[last:]
+
+    # numbers in digits
+
+    def _number(self, match: re.Match[str]) -> Quantity | None:
+        text, start = self.text, match.start()
+        before = text[max(0, start - 28) : start]
+        fraction = _FRACTION.match(text, start)
+        if fraction and (fraction[1] or not before.endswith(("/", "-"))):
+            return self._fraction(fraction)
+        name = self._in_name(before, match)
+        if name == "no":
+            return None
+        raw = match["number"]
+        value, step = float(raw.replace(",", "")), _step(raw)
+        end, magnitude = match.end("number"), False
+        if match["power"]:
+            factor = _power(match["power"])
+            if factor is None:
+                return None
+            value, step, end, magnitude = value * factor, step * factor, match.end(), True
+        elif bare := _POWER_OF_TEN.match(text, start):
+            exponent = int((bare[1] or bare[2].translate(_SUPER)).replace("–", "-"))
+            value, step, end, magnitude = 10.0**exponent, 10.0**exponent, bare.end(), True
+        else:
+            value, step, end, magnitude = self._magnitude(value, step, end)
+        if name == "size" and not magnitude:
+            return None
+        sign, first = self._sign(start)
+        quantity = Quantity(text[start:end], first, end, value, step, magnitude=magnitude, signed=sign != "")
+        if sign == "-":
+            quantity = replace(quantity, value=-value)
+        if not magnitude and (dims := self._sides(quantity, end)):
+            return dims
+        quantity = self._unit(quantity)
+        if self._is_place_or_year(quantity, before, raw):
+            return None
+        if name == "size":
+            unit = Unit("count", thing="parameter", name="parameters")
+            if not self.names:
+                return None
+            quantity = replace(quantity, named=True, unit=unit)
+        about = bool(_ABOUT.search(before[: len(before) - (start - first)])) or bool(
+            _ABOUT_AFTER.match(text, quantity.end)
+        )
+        first, end = quantity.start, quantity.end
+        if text[first - 1 : first] in ("$", "€") and quantity.unit.kind in ("", "count"):
+            kind = "dollars" if text[first - 1] == "$" else "euros"
+            quantity = replace(quantity, unit=Unit(kind, name=text[first - 1]), start=first - 1)
+        return replace(quantity, about=about, text=text[quantity.start : quantity.end])
+
+    def _sign(self, start: int) -> tuple[str, int]:
+        text = self.text
+        before, further = text[start - 1 : start], text[start - 2 : start - 1]
+        if before in ("-", "+", "–", "−") and (not further or further in " (\t\n|[=:,~→/" or further > "\u2e7f"):
+            if before in "-–" and further > "\u2e7f":
+                return "", start
+            if before == "–" and further == " " and text[start - 3 : start - 2].isdigit():
+                return "", start
+            return ("+" if before == "+" else "-"), start - 1
+        return "", start
+
+    def _magnitude(self, value: float, step: float, end: int) -> tuple[float, float, int, bool]:
+        text = self.text
+        if match := _KOREAN_MAGNITUDE.match(text, end):
+            word = match[1]
+            factor = _korean(word)
+            total, shown, end = value * factor, step * factor, match.end()
+            while more := re.compile(rf" ?({_DIGITS}) ?([십백천]?[만억조]|[백천](?![가-힣]|$)|(?=[ 개명장건]|$))").match(text, end):
+                next_factor = _korean(more[2]) if more[2] else 1.0
+                if next_factor >= factor or float(more[1].replace(",", "")) * next_factor >= factor:
+                    break
+                if not more[2] and not text[end : end + 2].strip().isdigit() and " " in text[end : end + 1]:
+                    break
+                factor = next_factor
+                total += float(more[1].replace(",", "")) * factor
+                shown, end = _step(more[1]) * factor, more.end()
+            return total, shown, end, True
+        if match := _ENGLISH_MAGNITUDE.match(text, end):
+            word = next(group for group in match.groups() if group)
+            factor = _ENGLISH[word.lower()]
+            return value * factor, step * factor, match.end(), True
+        return value, step, end, False
+
+    def _sides(self, quantity: Quantity, end: int) -> Quantity | None:
+        sides = [quantity.value]
+        while match := _DIMS.match(self.text, end):
+            sides.append(float(match[1]))
+            end = match.end()
+        if len(sides) == 1:
+            return None
+        if self.text[end : end + 1] in ("B", "b"):
+            return None
+        result = replace(quantity, end=end, factors=tuple(sides), text=self.text[quantity.start : end])
+        if unit := unit_at(self.text, end + (self.text[end : end + 1] == " ")):
+            if unit[0].kind == "pixels":
+                return replace(result, end=unit[1], text=self.text[quantity.start : unit[1]])
+        return result
+
+    def _unit(self, quantity: Quantity) -> Quantity:
+        text, end = self.text, quantity.end
+        if re.match(r" ?[x×] ?(?:[A-Z]\w*\d|GPU|TPU)", text[end : end + 12]):
+            return replace(quantity, unit=Unit("count", thing="device", name="×"))
+        for gap in ("", " ", "-", "+ ", "+"):
+            if not text.startswith(gap, end):
+                continue
+            if found := unit_at(text, end + len(gap)):
+                unit, stop = found
+                if unit.kind == "rank" and gap:
+                    continue
+                if unit.name == "m" and quantity.magnitude:
+                    continue
+                if unit.kind == "time" and (more := _HOURS.match(text, stop)) and unit.factor == 3600:
+                    value = quantity.value + float(more[1]) / 60
+                    return replace(quantity, unit=unit, value=value, step=1 / 60, end=more.end())
+                return replace(quantity, unit=unit, end=stop)
+        return self._thing(quantity)
+
+    def _thing(self, quantity: Quantity) -> Quantity:
+        """What is counted: a noun after the number, after a counter, some words on, or before the number."""
+        text, end = self.text, quantity.end
+        place = end + (text[end : end + 1] in (" ", "-"))
+        if found := thing_at(text, place):
+            thing, stop = found
+            if thing == "model" and quantity.magnitude:
+                return replace(quantity, unit=Unit("count", thing="parameter"))
+            return replace(quantity, unit=Unit("count", thing=thing, name=text[place:stop]), end=stop)
+        counter = counter_at(text, place)
+        if counter is not None:
+            after = _COUNT_OF.match(text, counter)
+            name, stop = text[place:counter], counter
+            if name == "명" or (found := thing_at(text, after.end() if after else counter)):
+                thing = "person" if name == "명" else found[0]  # type: ignore[index]
+                return replace(quantity, unit=Unit("count", thing=thing, name=name), end=stop)
+            thing = self._noun_before(quantity.start)
+            return replace(quantity, unit=Unit("count", thing=thing, name=name), end=stop)
+        if re.match(r"[ -][A-Za-z]", text[end : end + 2]):
+            words = re.match(r"[ -](?:[A-Za-z][\w'/-]*[ ]){0,4}", text[end : end + 60])
+            clause = re.split(r"[.,;:()]| (?:and|or|of|for|on|in|with|to|from|by|than|at|is|are|was|were|that|which|using|over) ", text[end + 1 : end + 60])[0]
+            if words and (things := things_in(clause)):
+                return replace(quantity, unit=Unit("count", thing=things[-1][0]))
+            if re.match(r"(?:[a-z][a-z'-]* ){0,3}[a-z][a-z'-]{2,}s(?![a-z])(?! of )", clause) and not re.match(r"(?:as|is|was|has|does|less|vs|versus|plus|minus|points|across|times|this|its)\b", clause):
+                return replace(quantity, unit=Unit("count"))
+        thing = self._noun_before(quantity.start)
+        return replace(quantity, unit=Unit("count", thing=thing)) if thing else quantity
+
+    def _noun_before(self, start: int) -> str:
+        window = re.split(r"[.,;()|:\n]", self.text[max(0, start - 22) : start].rstrip(" ("))[-1]
+        match = re.search(
+            r"(?<![\d만억조천개] )(?<![\d만억조천개])(파라미터|매개변수|토큰|이미지|문장|샘플|프레임|레이어|층|스텝|에폭|질문|문항|언어|영상|비디오|물체|GPU)(?: ?수)?(?:는|은|가|이|를|을|도|만)?\s?(?:총|약|모두|전체)?\s?$",
+            window,
+        )
+        if match and (found := thing_at(match[1], 0)):
+            return found[0]
+        match = re.search(r"(parameters?|params?|tokens?|layers?|heads?|steps?|epochs?)(?: count)?(?: of| is|:| =|=)?\s?$", window, re.IGNORECASE)
+        if match and (found := thing_at(match[1], 0)):
+            return found[0]
+        return ""
+
+    def _in_name(self, before: str, match: re.Match[str]) -> str:
+        """`no` for a number within a name, `size` for one that may be the size of a model's name, else empty."""
+        text, start, end = self.text, match.start(), match.end("number")
+        last = before[-1:]
+        after = text[end : end + 1]
+        if last and (last.isascii() and last.isalpha() or last == "_"):
+            if not re.search(r"(?<![A-Za-z])(?:x|US|USD)$", before) and not re.search(r"[가-힣]", last):
+                return self._size_or_no(match)
+        if last and last in "-–.:/@#^" and len(before) > 1 and (before[-2].isalnum() or before[-2] in ")]"):
+            if last == "@" or last == "#" or last == "^":
+                return "no"
+            if before[-2].isdigit() and last in "-–":
+                # `16-31` is a range unless the first number belongs to a name
+                word = re.search(r"[\w.+-]+$", before[:-1])
+                if word and not re.search(r"[A-Za-z]", word[0]):
+                    return ""
+                if word and re.fullmatch(r"\d[\d.,]*[KkMBTx]?", word[0]):
+                    return ""
+            if last == ":" and before[-2].isdigit():
+                return "no"
+            if last == "/" and before[-2].isdigit():
+                return ""
+            if last in "-–/" and not re.search(r"[A-Za-z0-9]$", before[:-1]):
+                return ""
+            if last == ":" or (last == "." and not before[-2].isdigit() and before[-2] > "\u2e7f"):
+                return ""
+            return self._size_or_no(match)
+        if last and last in "@#":
+            return "no"
+        if re.match(r"[x×]\d+(?:\.\d+)?[BM](?![A-Za-z])", text[end : end + 8]):
+            return "no"
+        if re.search(r"\d[x×]$", before):
+            return self._size_or_no(match)
+        if _SHOT.match(text, end):
+            return "no"
+        if after and after.isascii() and (after.isalpha() or after == "_"):
+            if unit_at(text, end) or _ENGLISH_MAGNITUDE.match(text, end) or match["power"]:
+                return self._family(before)
+            if re.match(r"[x×X]\s?\d", text[end : end + 3]):
+                return self._family(before)
+            return "no"
+        if after == "-" and re.match(r"-[A-Z]", text[end : end + 2]):
+            return "no" if not unit_at(text, end + 1) else ""
+        if text[end : end + 1] == "/" and re.match(r"/\d", text[end : end + 2]) and last.isalpha():
+            return "no"
+        return self._family(before)
+
+    def _family(self, before: str) -> str:
+        """A number after a model family's name is its version or its size."""
+        if re.search(r"[A-Za-z]\d?(?:\.\d)? $", before) and _FAMILY.search(
+            re.sub(r" ?\d(?:\.\d)?[a-z]? $", " ", before)
+        ):
+            return "size"
+        return ""
+
+    def _size_or_no(self, match: re.Match[str]) -> str:
+        size = re.match(r"[BMKT](?![A-Za-z])", self.text[match.end("number") : match.end("number") + 2])
+        return "size" if size and self.text[match.start() - 1] in "-_ x×" else "no"
+
+    def _is_place_or_year(self, quantity: Quantity, before: str, raw: str) -> bool:
+        text = self.text
+        if _PLACE.search(before) and quantity.unit.kind in ("", "times", "count") and not quantity.magnitude:
+            if quantity.unit.thing and re.search(r"(?:steps?|levels?|단계|task|type|part|group|case|day|rank)[ (]*$", before, re.IGNORECASE):
+                return False
+            if "." not in raw or re.search(r"(?:sections?|sec\.|tables?|figures?|v|version|표|그림|python|cuda|pytorch)[ (]*(?:[A-Z]\.)?$", before, re.IGNORECASE):
+                return True
+        if before.endswith("[") and re.match(r"[\d,; –-]*\]", text[quantity.end : quantity.end + 20]):
+            return True
+        if re.search(r"\[[\d,; ]*$", before) and re.match(r"[\d,; ]*\]", text[quantity.end : quantity.end + 20]):
+            return True
+        if re.match(r"(?:절|장)(?=[ 에의은을과와,.)]|$)", text[quantity.end : quantity.end + 2]) and raw.count(".") == 1 and quantity.unit is NO_UNIT:
+            return True
+        if _YEAR.fullmatch(raw) and quantity.unit is NO_UNIT and not quantity.magnitude:
+            return True
+        return bool(re.match(r"\.\s", text[quantity.end : quantity.end + 2]) and re.search(r"(?:^|\n)\s*$", before)) and (
+            len(raw) <= 2
+        )
+
+    def _fraction(self, match: re.Match[str]) -> Quantity:
+        if match[1]:
+            value = float(match[2]) / float(match[1])
+        else:
+            value = float(match[3]) / float(match[4])
+        return Quantity(match[0], match.start(), match.end(), value, value / 100, Unit("fraction"))
+
+    # numbers in words
+
+    def _words(self, found: list[Quantity]) -> Iterator[Quantity]:
+        text = self.text
+        spans = [(quantity.start, quantity.end) for quantity in found]
+
+        def free(first: int, last: int) -> bool:
+            return all(last <= start or first >= end for start, end in spans)
+
+        for match in _NATIVE_WORD.finditer(text):
+            end = match.end(1)
+            if free(match.start(), end):
+                value = float(_NATIVE[match[1]])
+                yield self._worded(match.start(), end, value)
+        for match in _ENGLISH_WORD.finditer(text):
+            if free(match.start(), match.end()):
+                yield self._english_word(match)
+        for match in _TIMES_WORD.finditer(text):
+            if free(match.start(), match.end()):
+                yield _times_word(match)
+        for match in _KOREAN_WORD.finditer(text):
+            if free(match.start(), match.end()):
+                value = _korean(match[1])
+                quantity = self._worded(match.start(), match.end(), value)
+                yield replace(quantity, word=False, magnitude=True, step=value)
+        for match in _RANK.finditer(text):
+            if free(match.start(), match.end()):
+                value = float(_ORDINALS[(match[1] or match[2]).lower()])
+                yield Quantity(match[0], match.start(), match.end(), value, 1.0, Unit("rank"), word=True)
+
+    def _worded(self, start: int, end: int, value: float) -> Quantity:
+        about = bool(_ABOUT.search(self.text[max(0, start - 16) : start]))
+        quantity = Quantity(self.text[start:end], start, end, value, 1.0, word=True, about=about)
+        quantity = self._unit(quantity)
+        return replace(quantity, text=self.text[start : quantity.end])
+
+    def _english_word(self, match: re.Match[str]) -> Quantity:
+        word = match[1].lower()
+        if word.endswith("dozen"):
+            value = 12.0 if word.startswith("a") else 24.0
+        elif " " in word:
+            value = _ENGLISH[word.split()[1]]
+        elif "-" in word:
+            tens, ones = word.split("-")
+            value = float(_WORDS[tens] + (1 if ones == "one" else _WORDS[ones]))
+        else:
+            value = float(_WORDS[word])
+        end, magnitude = match.end(), " " in word
+        if more := _ENGLISH_MAGNITUDE.match(self.text, end):
+            if more[1]:
+                value, end, magnitude = value * _ENGLISH[more[1].lower()], more.end(), True
+        quantity = self._worded(match.start(), end, value)
+        step = value if magnitude else 1.0
+        return replace(quantity, magnitude=magnitude, step=step, word=not magnitude)
+
+    # two numbers that are one quantity
+
+    def _ranges(self, found: list[Quantity]) -> Iterator[Quantity]:
+        place = 0
+        while place < len(found):
+            low = found[place]
+            high = found[place + 1] if place + 1 < len(found) else None
+            if high is not None and (joined := self._joined(low, high)):
+                yield joined
+                place += 2
+            else:
+                yield low
+                place += 1
+
+    def _joined(self, low: Quantity, high: Quantity) -> Quantity | None:
+        if low.factors or high.factors or low.word or high.word or high.high is not None:
+            return None
+        between = self.text[low.end : high.start] + ("-" if high.signed and self.text[high.start] == "-" else "")
+        between = between.strip()
+        if between in ("±", "+/-", "+-") and low.high is None:
+            return replace(low, text=self.text[low.start : high.end], end=high.end, spread=high, unit=low.unit if low.unit.kind else high.unit)
+        value = abs(high.value) if high.signed else high.value
+        tight = self.text[low.end : high.start].strip() == self.text[low.end : high.start]
+        if between in ("~", "–", "—") or (between == "-" and tight):
+            pass
+        elif between == "to":
+            if re.search(r"(?:from|improv\w+|increas\w+|decreas\w+|reduc\w+|drop\w*|ris\w+|rose|fell|falls?)[^.]{0,40}$", self.text[max(0, low.start - 48) : low.start], re.IGNORECASE):
+                return None
+        elif between == "and":
+            if not re.search(r"between\s$", self.text[max(0, low.start - 9) : low.start], re.IGNORECASE):
+                return None
+        else:
+            return None
+        unit = high.unit if high.unit.kind else low.unit
+        if low.unit.kind and high.unit.kind and low.unit.kind != high.unit.kind:
+            return None
+        bottom = low.value
+        if high.magnitude and not low.magnitude and low.unit.kind == "" and not low.signed:
+            # `3~5억`: the magnitude belongs to both ends
+            factor = high.step / 10 ** round(_shown_exponent(high))
+            if bottom * factor < value:
+                bottom *= factor
+        if not bottom < value:
+            return None
+        return replace(
+            low,
+            text=self.text[low.start : high.end],
+            end=high.end,
+            value=bottom,
+            high=value,
+            unit=unit,
+            step=min(low.step if bottom == low.value else high.step, high.step),
+            about=low.about or high.about,
+            magnitude=low.magnitude or high.magnitude,
+        )
+
+
+def _step(raw: str) -> float:
+    """The value of one in the last digit shown; zeros at the end of a whole number are not taken as shown."""
+    whole, _, decimals = raw.replace(",", "").partition(".")
+    if decimals:
+        return 10.0 ** -len(decimals)
+    stripped = whole.rstrip("0")
+    return 10.0 ** (len(whole) - len(stripped)) if stripped else 1.0
+
+
+def _shown_exponent(quantity: Quantity) -> float:
+    """The power of ten of the last digit shown, before the magnitude word."""
+    number = re.search(_DIGITS, quantity.text)
+    step = _step(number[0]) if number else 1.0
+    return 0.0 if step <= 0 else float(f"{step:e}".split("e")[1])
+
+
+def _power(text: str) -> float | None:
+    if text[0] in "eE":
+        exponent = int(text[1:])
+    else:
+        exponent = int(re.split(r"10\s?\^?", text, maxsplit=1)[1].translate(_SUPER).replace("–", "-").strip("{} ").replace(" ", ""))
+    return 10.0**exponent if abs(exponent) <= 60 else None
+
+
+def _korean(word: str) -> float:
+    factor = 1.0
+    for character in word:
+        factor *= _KOREAN[character]
+    return factor
+
+
+def _times_word(match: re.Match[str]) -> Quantity:
+    word = (match[1] or match[2]).lower().replace("-", " ")
+    start, end, text = match.start(), match.end(), match[0]
+    for stem, value in (("twice", 2), ("doubl", 2), ("thrice", 3), ("tripl", 3), ("quadrupl", 4)):
+        if word.startswith(stem):
+            return Quantity(text, start, end, float(value), 1.0, Unit("times"), word=True)
+    if word in ("절반", "반으로") or "hal" in word:
+        return Quantity(text, start, end, 0.5, 0.02, Unit("fraction"), word=True)
+    count, _, part = word.partition(" ")
+    number = {"a": 1, "one": 1, "two": 2, "three": 3, "four": 4}[count]
+    value = number / _PARTS[part.rstrip("s")]
+    return Quantity(text, start, end, value, value / 100, Unit("fraction"), word=True)

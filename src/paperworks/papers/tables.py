@@ -1,0 +1,65 @@
+"""Units of a table's columns: `Latency (ms)`, `Params (M)` and `GPU days` say what the bare numbers below them are."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from paperworks.papers.contexts import Document
+from paperworks.papers.quantities import Quantity
+from paperworks.papers.units import Unit, things_in, unit_at
+
+_MAGNITUDES = {"K": 1e3, "k": 1e3, "M": 1e6, "B": 1e9, "T": 1e12, "million": 1e6, "billion": 1e9, "thousand": 1e3}
+_MAGNITUDES |= {"만": 1e4, "억": 1e8, "조": 1e12}
+
+
+def with_column_units(document: Document) -> Document:
+    """The document with the units of its tables' headers on the figures that have none of their own."""
+    changed: dict[int, Quantity] = {}
+    for index, (start, end) in enumerate(document.spans):
+        if " | " not in document.text[start:end]:
+            continue
+        row = document.sentence(index)
+        if not row.header:
+            continue
+        place = row.start
+        for column, cell in enumerate(row.text.split(" | ")):
+            stop = place + len(cell)
+            figures = [figure for figure in row.figures if place <= figure.start < stop]
+            if figures and column < len(row.header):
+                factor, unit = header_unit(row.header[column])
+                for figure in figures:
+                    changed[id(figure)] = _with(figure, factor, unit)
+            place = stop + 3
+    if not changed:
+        return document
+    figures = [changed.get(id(figure), figure) for figure in document.figures]
+    return Document(document.text, figures, document.korean)
+
+
+def header_unit(header: str) -> tuple[float, Unit | None]:
+    """The factor and the unit that a column's header gives, `(1.0, None)` for none."""
+    factor, unit = 1.0, None
+    for inside in re.findall(r"[(\[]([^)\]]{1,24})[)\]]", header):
+        for word in [inside.strip(), *re.split(r"[\s,/]+", inside)]:
+            if word in _MAGNITUDES:
+                factor = _MAGNITUDES[word]
+            elif word and unit is None and (found := unit_at(word, 0)) and found[1] == len(word):
+                unit = found[0]
+    if unit is None:
+        for match in re.finditer(r"(?<![A-Za-z가-힣%])(?:[A-Za-z]+|[가-힣]+|%)", header):
+            found = unit_at(header, match.start())
+            if found and found[0].kind not in ("length", "mass", "points", "times", "rank", "bits", "energy", "power"):
+                unit = found[0]
+                break
+    if unit is None and (things := things_in(re.sub(r"[(\[].*", "", header))):
+        unit = Unit("count", thing=things[-1][0]) if things[-1][0] not in ("model", "task", "data set", "class") else None
+    return factor, unit
+
+
+def _with(figure: Quantity, factor: float, unit: Unit | None) -> Quantity:
+    if figure.unit.kind or figure.factors:
+        return figure
+    if factor != 1.0 and not figure.magnitude:
+        figure = replace(figure, value=figure.value * factor, step=figure.step * factor, magnitude=True)
+    return replace(figure, unit=unit) if unit is not None else figure
