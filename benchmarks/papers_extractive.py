@@ -2,12 +2,12 @@
 
     python benchmarks/papers_extractive.py --specs FOLDER [--papers FOLDER]
 
-`--specs` holds the specification files of the methods of the shipped page (Markdown, an arXiv id near the top). The reference
-of each is what the page says of that paper in English. `--papers` holds papers as Markdown with an "Abstract": the
-summary is made of the paper without its abstract, and the abstract is the reference. Beside the summary stand lead-3 (the first three
-sentences) and, because a longer text always finds more, the lead and a random choice of the summary's own length.
-Scores: ROUGE where the package `rouge-score` is installed (F1), else not; the share of the reference's content words
-and of its figures that a text holds.
+`--specs` holds the specification files of the methods of the shipped page (Markdown, an arXiv id near the top). The
+reference of each is what the page says of that paper in English. `--papers` holds papers as Markdown with an
+"Abstract": the summary is made of the paper without its abstract, and the abstract is the reference. Beside the
+summary stand lead-3 (the first three sentences) and, because a longer text always finds more, the lead and a random
+choice of the summary's own length. Scores: ROUGE where the package `rouge-score` is installed (F1), else not; the
+share of the reference's content words and of its figures that a text holds.
 """
 
 from __future__ import annotations
@@ -49,7 +49,11 @@ def source_of(markdown: str) -> Source:
             row = None
         elif token.type == "inline":
             text = "".join(
-                child.content if child.type in ("text", "code_inline") else "\n" if child.type == "softbreak" else ""
+                child.content
+                if child.type in ("text", "code_inline")
+                else "\n"
+                if child.type == "softbreak"
+                else ""
                 for child in token.children or ()
             )
             if heading:
@@ -106,7 +110,9 @@ def with_page(folder: Path) -> Iterator[tuple[str, Source, str]]:
     page = load_page(DAY).in_language("en")
     for path in sorted(folder.glob("*.md")):
         text = path.read_text(encoding="utf-8")
-        paper = next((paper for paper in page.papers if paper.arxiv_id and paper.arxiv_id in text[:1500]), None)
+        paper = next(
+            (paper for paper in page.papers if paper.arxiv_id and paper.arxiv_id in text[:1500]), None
+        )
         if paper:
             said = " ".join((paper.sections or {}).get(section, "") for section in SUMMARY_SECTIONS)
             yield paper.title, source_of(text), said
@@ -118,7 +124,9 @@ def with_abstract(folder: Path) -> Iterator[tuple[str, Source, str]]:
         source = source_of(path.read_text(encoding="utf-8"))
         parts = parts_of(source)
         abstracts = [
-            section.text for section, part in zip(source.sections, parts, strict=True) if part == "abstract" and section.heading
+            section.text
+            for section, part in zip(source.sections, parts, strict=True)
+            if part == "abstract" and section.heading
         ]
         first = next((place for place, part in enumerate(parts) if part == "introduction"), None)
         if abstracts and first is not None:
@@ -152,7 +160,10 @@ def table(found: dict[str, dict[str, float]]) -> None:
     columns = list(next(iter(found.values())))
     print(f"  {'':20}" + "".join(f"{column:>11}" for column in columns))
     for name, row in found.items():
-        cells = (f"{row[column]:11,.0f}" if column == "characters" else f"{row[column]:11.3f}" for column in columns)
+        cells = (
+            f"{row[column]:11,.0f}" if column == "characters" else f"{row[column]:11.3f}"
+            for column in columns
+        )
         print(f"  {name:20}" + "".join(cells))
 
 
@@ -166,16 +177,23 @@ def main() -> None:
     parser.add_argument("--show", action="store_true", help="print the texts too")
     parser.add_argument("--out", type=Path, default=Path("papers_extractive.json"))
     options = parser.parse_args()
-    ExtractiveSummarizer().summarize("", Source((Section("", "This sentence only loads what the timing needs not count."),)))
+    ExtractiveSummarizer().summarize(
+        "", Source((Section("", "This sentence only loads what the timing needs not count."),))
+    )
     results = {}
-    for name, folder, reader in (("specs", options.specs, with_page), ("papers", options.papers, with_abstract)):
+    for name, folder, reader in (
+        ("specs", options.specs, with_page),
+        ("papers", options.papers, with_abstract),
+    ):
         texts = list(reader(folder)) if folder and folder.is_dir() else []
         if not texts:
             print(f"{name} skipped: give a folder with such files with --{name}")
             continue
         rows = [compare(*text, options.seed, options.show) for text in texts]
         mean = {
-            system: {column: float(np.nanmean([row[system][column] for row in rows])) for column in rows[0][system]}
+            system: {
+                column: float(np.nanmean([row[system][column] for row in rows])) for column in rows[0][system]
+            }
             for system in rows[0]
         }
         print(f"\nMean of {len(rows)} {name}")

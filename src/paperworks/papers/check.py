@@ -24,6 +24,8 @@ from paperworks.papers.tables import with_column_units
 
 FOUNDED = ("found", "derived")
 MARGIN = 0.8
+LEAST = 0.7
+OTHER_THINGS = "the source has this number where it speaks of other things"
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ class Checker:
         self._crossed(figures, matches, chosen)
         known = {i for i, match in enumerate(chosen) if match is not None}
         for i, figure in enumerate(figures):
-            if chosen[i] is None or chosen[i].verdict == "elsewhere":  # type: ignore[union-attr]
+            if chosen[i] is None or chosen[i].note == OTHER_THINGS:  # type: ignore[union-attr]
                 derived = self._derived(figure, figures, known)
                 if derived is not None:
                     chosen[i] = derived
@@ -149,7 +151,7 @@ class Checker:
             match = Match(figure, place, fit=overlap + 2 * similarity(mine, theirs))
             rival = self._rival(figure, mine, place, there)
             if overlap == 0 and self._can_tell(here):
-                match.verdict, match.note = "elsewhere", "the source has this number where it speaks of other things"
+                match.verdict, match.note = "elsewhere", OTHER_THINGS
                 match.fit -= 5
             elif rival is not None:
                 match.verdict = "elsewhere"
@@ -186,9 +188,9 @@ class Checker:
                 continue
             only_other = {one for one in bound if bound[one] >= 0.5 and theirs.get(one, 0) < 0.5}
             only_here = {one for one in theirs if theirs[one] >= 0.5 and bound.get(one, 0) < 0.5}
-            for_other = sum(min(mine[one], bound[one]) for one in only_other if mine.get(one, 0) >= 0.9)
+            for_other = sum(min(mine[one], bound[one]) for one in only_other if mine.get(one, 0) >= 0.6)
             for_this = sum(min(mine[one], theirs[one]) for one in only_here if mine.get(one, 0) > 0)
-            if for_other >= 1.5 and for_this == 0 and similarity(mine, bound) > own + MARGIN:
+            if for_other >= LEAST and for_this == 0 and similarity(mine, bound) > own + MARGIN:
                 return other
         return None
 
@@ -227,27 +229,24 @@ class Checker:
         mine = self._bound(self.summary, first)
         other = self._bound(self.summary, second)
         best: tuple[float, float, Quantity, Quantity] | None = None
+        mixed = False
         for a in matches[i][:60]:
             for b in matches[j][:60]:
                 if a is b or not self._together(a, b):
                     continue
                 there, beyond = self._bound(self.source, a), self._bound(self.source, b)
-                straight = similarity(mine, there) + similarity(other, beyond)
-                crossed = similarity(mine, beyond) + similarity(other, there)
+                fits = [similarity(x, y) for x in (mine, other) for y in (there, beyond)]
+                straight, crossed = fits[0] + fits[3], fits[1] + fits[2]
                 if best is None or max(straight, crossed) > max(best[0], best[1]):
                     best = (straight, crossed, a, b)
-        if best is None:
+                    mixed = fits[0] > fits[1] + 0.2 or fits[3] > fits[2] + 0.2
+        if best is None or mixed:
             return
         straight, crossed, a, b = best
         if crossed > straight + MARGIN:
             note = f"{first.text} and {second.text} stand the other way round in the source"
             chosen[i] = Match(first, a, "elsewhere", note)
             chosen[j] = Match(second, b, "elsewhere", note)
-        elif straight > crossed + MARGIN:
-            for index, place in ((i, a), (j, b)):
-                match = chosen[index]
-                if match is not None and match.verdict == "elsewhere" and match.place.start == place.start:
-                    chosen[index] = Match(match.figure, place)
 
     def _bound(self, document: Document, figure: Quantity) -> dict[str, float]:
         return document.sentence_at(figure.start).bindings.get(figure.start, {})
@@ -278,7 +277,7 @@ class Checker:
         here = self.summary.sentence_at(figure.start)
         best: Match | None = None
         for sentence in self._related(here, near):
-            for a, b in _pairs(sentence.figures):
+            for a, b in self._source_pairs(sentence):
                 kind = derivation(figure, a, b)
                 if not kind:
                     continue
@@ -286,6 +285,17 @@ class Checker:
                 if fit > 1.0 and (best is None or fit > best.fit):
                     best = Match(figure, a, "derived", f"{kind} of {a.text} and {b.text}", fit)
         return best
+
+    def _source_pairs(self, sentence: Sentence) -> Iterable[tuple[Quantity, Quantity]]:
+        """Pairs of a sentence or row, and of a row's figures with those of the same column."""
+        yield from _pairs(sentence.figures)
+        if sentence.is_row:
+            for row in self.source.rows_of(self.source.index_at(sentence.start)):
+                if row is not sentence:
+                    for a in sentence.figures:
+                        for b in row.figures:
+                            if column_of(sentence, a) == column_of(row, b):
+                                yield a, b
 
     def _either(self, a: Quantity, b: Quantity) -> Quantity | None:
         first = [place for place in self.places.near(a) if agrees(a, place)]
@@ -356,6 +366,11 @@ class Checker:
             elif math.isclose(figure.value, place.value, rel_tol=1e-9) and len(figure.digits) > 1:
                 return f"another unit? The source has {place.text}"
         return "not in the source"
+
+
+def column_of(row: Sentence, figure: Quantity) -> int:
+    """The number of the cell that holds a figure."""
+    return row.text[: figure.start - row.start].count(" | ")
 
 
 def similarity(a: dict[str, float], b: dict[str, float]) -> float:
@@ -430,10 +445,9 @@ def _scales(figure: Quantity, place: Quantity) -> Iterable[tuple[float, float, f
             return
         if kinds == {"percent", "points"} and _is_difference(figure, place):
             return
+        if mine.kind == "percent" and not theirs.kind and b < 1 and step < 0.1:
+            return  # a bare 0.79 is a ratio, no 0.79 %
         yield a, b, step
-        return
-    if kinds == {"count", "times"} or kinds == {"count", "rank"} or kinds == {"points", "count"}:
-        return
 
 
 def _is_difference(figure: Quantity, place: Quantity) -> bool:
@@ -484,9 +498,14 @@ def _equal(figure: Quantity, mine: float, theirs: float, step: float) -> bool:
 def comparable(a: Quantity, b: Quantity) -> bool:
     """Whether two figures could be taken for each other: the same kind of unit."""
     kinds = {a.unit.kind, b.unit.kind}
+    if a.magnitude != b.magnitude or a.word != b.word and not kinds & {"times", "fraction"}:
+        return False
+    low, high = sorted((abs(a.base), abs(b.base)))
+    if not low or high / low > 30:
+        return False
     if len(kinds) == 1:
         return not (a.unit.thing and b.unit.thing) or _same_thing(a.unit.thing, b.unit.thing)
-    return kinds <= {"percent", ""} or kinds <= {"points", ""} or kinds <= {"count", ""}
+    return kinds <= {"percent", ""} or kinds <= {"points", "percentage points"}
 
 
 # figures that follow from two others
@@ -503,7 +522,9 @@ def _pairs(figures: Sequence[Quantity]) -> Iterable[tuple[Quantity, Quantity]]:
 def derivation(figure: Quantity, a: Quantity, b: Quantity) -> str:
     """How `figure` follows from `a` and `b`: "difference", "ratio", "sum", "relative change", or empty."""
     kinds = {a.unit.kind, b.unit.kind}
-    if len(kinds) > 1 and not kinds <= {"percent", ""} and not kinds <= {"points", ""} and not kinds <= {"count", ""}:
+    if len(kinds) > 1 and (kinds not in ({"percent", ""}, {"points", ""}) or min(a.value, b.value) < 1):
+        return ""
+    if a.unit.thing and b.unit.thing and not _same_thing(a.unit.thing, b.unit.thing):
         return ""
     x, y = abs(a.base), abs(b.base)
     if x == y or not x or not y:
@@ -530,7 +551,7 @@ def derivation(figure: Quantity, a: Quantity, b: Quantity) -> str:
         rate = 100 * (high - low)
         if near(rate / low, min(50 * error / low, 0.3)) and two_digits or near(rate / high, min(50 * error / high, 0.3)) and two_digits:
             return "relative change"
-        if near(100 * low / high, 0.05) and kinds != {"percent"} and two_digits:
+        if near(100 * low / high, 0.05) and len(kinds) == 1 and kinds != {"percent"} and two_digits:
             return "share"
         if kinds <= {"percent"} and near(low + high, 0.0) and two_digits:
             return "sum"

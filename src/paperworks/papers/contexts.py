@@ -87,9 +87,10 @@ def words_of(text: str, *, korean: bool, offset: int = 0) -> list[Word]:
         if word.lower() in _STOP:
             first = False
             continue
-        pieces = [piece for piece in re.split(r"[-’'./+&]", word) if piece]
-        stems = [re.sub(r"[-’'./+&]", "", word.lower())]
-        stems += [stem(piece) for piece in pieces if stem(piece) not in _STOP_STEMS]
+        pieces = [piece for piece in re.split(r"[-’'./+&]", word) if len(piece) > 1]
+        stems = [stem(piece) for piece in pieces if stem(piece) not in _STOP_STEMS]
+        if len(pieces) != 1:
+            stems.append(re.sub(r"[-’'./+&]", "", word.lower()))
         capital = word[0].isupper() and (not first or len(word) > 1 and any(c.isupper() or c.isdigit() for c in word[1:]))
         name = korean or capital or any(c.isdigit() for c in word) or any(c.isupper() for c in word[1:])
         found.append(

@@ -61,6 +61,15 @@ _LINES = """
 전역 global | 지역 local | 계층 hierarch | 군집 cluster | 이웃 neighbor | 유사도 유사 similar | 거리 distanc | 색인 인덱스 index
 질량 mass | 밀도 densit | 압력 pressur | 전압 voltag | 전류 current | 배터리 batter | 화면 screen | 버튼 button | 메뉴 menu
 첫 first | 두번째 second | 최종 final | 초기 initial early | 후반 late | 중간 mid intermediate | 단계 stage step phase | 사이클 cycle
+계획 plan | 실행 execut run | 교정 correct | 의복 셔츠 shirt cloth | 바지 trouser pant | 수건 towel | 상의 shirt | 초보자 초심자 beginner novice
+| 대조군 대조 control contrast | 도면 drawing | 청구항 claim | 통과 pass | 정리 theorem | 증명 proof prov | 예산 budget | 곡면 구겨 curv
+| 평면 평평 flat | 문자 글자 character letter | 투표 vote | 설문 survey | 지표 metric measur | 도구 tool instrument | 단계 phase stage step
+| 처음 scratch first initial | 무작위 random | 균일 uniform | 검색기 retriever | 재순위 rerank | 색인 index | 응용 appl | 앱 app
+| 회의 meeting | 통화 call | 특허 patent | 판례 case preced | 계약 contract | 변호사 lawyer attorney | 의사 doctor physician clinician
+| 방사선 radiolog | 종양 암 cancer tumor | 심장 heart cardi | 뇌 brain | 혈액 blood | 식물 plant | 작물 crop | 동물 animal | 새 bird
+| 음식 food meal | 요리 cook recip | 영양 nutri | 스포츠 sport | 축구 soccer footbal | 바둑 go | 체스 chess | 수업 lesson class | 등급 rating grade
+| 변화 바뀐 바뀌 chang | 안정 stabl | 사실 fact | 독자 reader | 상업 commercial | 오프라인 offline | 온라인 online | 실시간 real-time realtim
+| 동기 sync | 입술 lip | 초상 portrait | 아바타 avatar | 손글씨 handwrit | 인쇄 print | 스캔 scan | 편집 edit
 """
 
 

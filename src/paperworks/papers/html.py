@@ -7,10 +7,12 @@ without pictures, and only `http` and `https` links become links.
 from __future__ import annotations
 
 import base64
+import datetime
 import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,30 @@ from paperworks.papers.words import (
 )
 
 
+@dataclass(frozen=True)
+class Neighbours:
+    """The days before and after a page in a site, where there are any."""
+
+    before: datetime.date | None = None
+    after: datetime.date | None = None
+
+
+def day_path(date: datetime.date) -> str:
+    """Where a day stands in a site: `2024/08/22.html`."""
+    return f"{date:%Y/%m/%d}.html"
+
+
+def anchors_of(page: Page) -> list[str]:
+    """The fragment under which each paper stands on its page: the arXiv id, `ID-2` the second time, else `paper-7`."""
+    seen: Counter[str] = Counter()
+    anchors = []
+    for place, paper in enumerate(page.papers, 1):
+        key = paper.arxiv_id or f"paper-{place}"
+        seen[key] += 1
+        anchors.append(key if seen[key] == 1 else f"{key}-{seen[key]}")
+    return anchors
+
+
 def render_html(
     page: Page,
     *,
@@ -39,22 +65,24 @@ def render_html(
     evidence: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
     figure_folder: str | os.PathLike[str] | None = None,
     commands: Mapping[str, str] | None = None,
+    neighbours: Neighbours | None = None,
 ) -> str:
     """The page as one HTML file.
 
     `language` is the interface's (`ko` or `en`; default: the page's own, else Korean) and the content's where the page
     is there in it. `evidence` maps arXiv ids to evidence records (docs/evidence.md), whose figures are taken from
     `figure_folder`; `commands` maps arXiv ids to the command that runs the method on a reader's own model.
+    With `neighbours` the page is one of a site (`site.build_site`), at `day_path`, and leads to its other pages.
     """
     if language is not None and language in page.languages():
         page = page.in_language(language)
     tag = language or page.language or "ko"
     evidence = evidence or {}
-    seen: Counter[str] = Counter()
     papers = [
-        _paper(paper, place, seen, evidence, commands or {}) for place, paper in enumerate(page.papers, 1)
+        _paper(paper, anchor, evidence, commands or {})
+        for paper, anchor in zip(page.papers, anchors_of(page), strict=True)
     ]
-    template = _environment().get_template("page.html.j2")
+    template = environment().get_template("page.html.j2")
     return template.render(
         page=page,
         papers=papers,
@@ -65,30 +93,28 @@ def render_html(
         symbols=SYMBOLS,
         totals=_counts(record for paper in papers for record in paper["records"]),
         figure=lambda name: _figure(name, figure_folder),
+        neighbours=neighbours,
     )
 
 
 def _paper(
     paper: Paper,
-    place: int,
-    seen: Counter[str],
+    anchor: str,
     evidence: Mapping[str, Sequence[Mapping[str, Any]]],
     commands: Mapping[str, str],
 ) -> dict[str, Any]:
-    key = paper.arxiv_id or f"paper-{place}"
-    seen[key] += 1
     records = list(evidence.get(paper.arxiv_id or "", ()))
     return {
         "paper": paper,
-        "body": _body(paper),
-        "anchor": key if seen[key] == 1 else f"{key}-{seen[key]}",
+        "body": body_of(paper),
+        "anchor": anchor,
         "records": records,
         "counts": _counts(records),
         "command": commands.get(paper.arxiv_id or ""),
     }
 
 
-def _body(paper: Paper) -> list[tuple[str, Any]]:
+def body_of(paper: Paper) -> list[tuple[str, Any]]:
     """The texts of a paper in their order: sections, raw blocks, and the points that stand together as one list."""
     bullets, texts = iter(paper.bullets), iter(paper.unplaced)
     sections = iter((paper.sections or {}).items())
@@ -144,7 +170,8 @@ def _inline(text: str) -> Markup:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """The templates with their filters."""
     environment = Environment(
         loader=PackageLoader("paperworks.papers"),
         autoescape=True,
@@ -160,6 +187,7 @@ def _environment() -> Environment:
         "number": lambda value: format_number(value) if isinstance(value, int | float) else value,
         "is_number": lambda value: isinstance(value, int | float),
         "date_in": date_in,
+        "day_path": day_path,
         "section_in": section_in,
         "reason_in": reason_in,
         "language_of": language_of,

@@ -105,7 +105,7 @@ _NATIVE = {
 }  # fmt: skip
 _ENGLISH_WORD = re.compile(
     r"(?<![A-Za-z-])((?:twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)-(?:one|two|three|four|five|six|seven|"
-    r"eight|nine)|" + "|".join(sorted(_WORDS, key=len, reverse=True)) + r"|a hundred|a thousand|a million|a billion|"
+    r"eight|nine)|" + "|".join(sorted(_WORDS, key=len, reverse=True)) + r"|(?:a|per|every|each) (?:hundred|thousand|million|billion)|"
     r"one hundred|one thousand|one million|one billion|one trillion|a dozen|two dozen)"
     r"(?![A-Za-z])(?=[ -])",
     re.IGNORECASE,
@@ -118,11 +118,11 @@ _NATIVE_WORD = re.compile(
 _TIMES_WORD = re.compile(
     r"(?<![A-Za-z])(twice|thrice|doubl(?:es?|ed|ing)|tripl(?:es?|ed|ing)|quadrupl(?:es?|ed|ing)|halv(?:es|ed|ing)|"
     r"half|one half|(?:a|one|two|three|four)[ -](?:thirds?|quarters?|fourths?|fifths?|sixths?|sevenths?|eighths?|"
-    r"ninths?|tenths?|hundredths?))(?![A-Za-z])|(절반|반으로)",
+    r"ninths?|tenths?|fifteenths?|twentieths?|hundredths?))(?![A-Za-z])|(절반|반으로)",
     re.IGNORECASE,
 )
 _PARTS = {"half": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8}
-_PARTS |= {"ninth": 9, "tenth": 10, "hundredth": 100}
+_PARTS |= {"ninth": 9, "tenth": 10, "fifteenth": 15, "twentieth": 20, "hundredth": 100}
 _FRACTION = re.compile(
     r"(?<![\d./A-Za-z-])(?:(\d{1,4})\s?분의\s?(\d{1,4})|(1|2|3)/(\d{1,3})(?![\d/]))(?!\.\d)"
 )
@@ -145,7 +145,7 @@ _PLACE = re.compile(
 _FAMILY = re.compile(
     r"(?<![A-Za-z])(?:Llama|LLaMA|GPT|Gemini|Claude|Qwen|Phi|Mistral|Gemma|DeepSeek|Stable Diffusion|SDXL|SD|DALL·?-?E|PaLM|T5|BERT|Whisper|"
     r"Vicuna|Yi|Falcon|OPT|Pythia|Grok|Kimi|GLM|InternLM|InternVL|InternVideo|LLaVA|Nemotron|Command R|Imagen|Veo|Sora|Kling|Wan|"
-    r"Flux|FLUX|CLIP|DINO|SAM|YOLO|Opus|Sonnet|Haiku|Flash|Pro|Ultra|o|R|V|COCO|ImageNet|WMT|SemEval|VOC|Kinetics|"
+    r"Flux|FLUX|CLIP|DINO|SAM|YOLO|COCO|ImageNet|WMT|SemEval|VOC|Kinetics|"
     r"KITTI|LibriSpeech|MMLU-Pro|Codex|Copilot|Windows|Ubuntu|RTX|GTX|Jetson|Xeon|Core|Android|iPhone|FLORES|"
     r"IWSLT|CoNLL|Common Crawl|ProofWiki|Switchboard|CHiME|ASVspoof|AIME|IMO|HMMT|GAIA|Chatbot Arena)[ -]?$"
 )
@@ -269,11 +269,11 @@ class _Scanner:
             word = match[1]
             factor = _korean(word)
             total, shown, end = value * factor, step * factor, match.end()
-            while more := re.compile(rf" ?({_DIGITS}) ?([십백천]?[만억조]|[백천](?![가-힣]|$)|(?=[ 개명장건]|$))").match(text, end):
+            while more := re.compile(rf" ?({_DIGITS}) ?([십백천]?[만억조]|[백천](?![가-힣]|$)|(?=[^\d,.]|$))").match(text, end):
                 next_factor = _korean(more[2]) if more[2] else 1.0
                 if next_factor >= factor or float(more[1].replace(",", "")) * next_factor >= factor:
                     break
-                if not more[2] and not text[end : end + 2].strip().isdigit() and " " in text[end : end + 1]:
+                if not more[2] and (factor > 1e4 or len(more[1].replace(",", "")) < 3):
                     break
                 factor = next_factor
                 total += float(more[1].replace(",", "")) * factor
@@ -397,22 +397,24 @@ class _Scanner:
             return "no"
         if after and after.isascii() and (after.isalpha() or after == "_"):
             if unit_at(text, end) or _ENGLISH_MAGNITUDE.match(text, end) or match["power"]:
-                return self._family(before)
+                return self._family(before, start)
             if re.match(r"[x×X]\s?\d", text[end : end + 3]):
-                return self._family(before)
+                return self._family(before, start)
             return "no"
         if after == "-" and re.match(r"-[A-Z]", text[end : end + 2]):
             return "no" if not unit_at(text, end + 1) else ""
         if text[end : end + 1] == "/" and re.match(r"/\d", text[end : end + 2]) and last.isalpha():
             return "no"
-        return self._family(before)
+        return self._family(before, start)
 
-    def _family(self, before: str) -> str:
+    def _family(self, before: str, start: int) -> str:
         """A number after a model family's name is its version or its size."""
         if re.search(r"[A-Za-z]\d?(?:\.\d)? $", before) and _FAMILY.search(
             re.sub(r" ?\d(?:\.\d)?[a-z]? $", " ", before)
         ):
-            return "size"
+            number = re.match(r"\d{1,4}(?:\.\d+)?", self.text[start :])
+            version = number and re.fullmatch(r"[1-9]\d?(?:\.\d)?|\d{4}", number[0])
+            return "size" if version and self.text[start + number.end() :][:1] != "%" else ""  # type: ignore[union-attr]
         return ""
 
     def _size_or_no(self, match: re.Match[str]) -> str:
@@ -482,10 +484,11 @@ class _Scanner:
         return replace(quantity, text=self.text[start : quantity.end])
 
     def _english_word(self, match: re.Match[str]) -> Quantity:
-        word = match[1].lower()
+        word, start = match[1].lower(), match.start()
         if word.endswith("dozen"):
             value = 12.0 if word.startswith("a") else 24.0
         elif " " in word:
+            start += len(word.split()[0]) + 1 if word.split()[0] in ("per", "every", "each") else 0
             value = _ENGLISH[word.split()[1]]
         elif "-" in word:
             tens, ones = word.split("-")
@@ -496,7 +499,7 @@ class _Scanner:
         if more := _ENGLISH_MAGNITUDE.match(self.text, end):
             if more[1]:
                 value, end, magnitude = value * _ENGLISH[more[1].lower()], more.end(), True
-        quantity = self._worded(match.start(), end, value)
+        quantity = self._worded(start, end, value)
         step = value if magnitude else 1.0
         return replace(quantity, magnitude=magnitude, step=step, word=not magnitude)
 

@@ -125,6 +125,7 @@ _NAMED: tuple[tuple[Part, str], ...] = (
     ("related", r"(?:.*\b)?(?:related|prior|previous) (?:work|stud|research)|background|preliminar|관련 ?연구"),
     ("introduction", r"introduction|motivation|서론|머리말|引言"),
     ("conclusion", r"(?:.*\b)?(?:conclu|limitation|discussion|future (?:work|direction))|결론|논의|고찰|한계|结论"),
+    ("method", r".*(?:set-?up|settings|implementation|hyper-?param|training details|학습 설정|실험 설정)"),
     (
         "results",
         r".*(?:result|experiment|evaluat|ablation|analys[ie]s|benchmark|comparison|performance|실험|결과|평가|성능|实验)",

@@ -50,6 +50,29 @@ _ENGLISH = {
     "fails means": "the measurement does not meet the expectation",
     "void means": "the control meets the expectation too, so the experiment cannot tell",
     "skipped means": "not measured, with the reason",
+    "other days": "Other days",
+    "all days": "All days",
+    "day before": "The day before",
+    "day after": "The day after",
+    "day": "day",
+    "days": "days",
+    "feed": "Feed",
+    "search": "Search",
+    "search in": "Title, author, words of a summary",
+    "search results": "Search results",
+    "loading": "Reading the search index …",
+    "not loaded": "The search index cannot be read.",
+    "found none": "No papers found",
+    "found one": "1 paper found",
+    "found": "{} papers found",
+    "show more": "Show more",
+    "order": "Order",
+    "best": "Best match",
+    "newest": "Newest",
+    "most votes": "Most votes",
+    "and others": "and {} others",
+    "no summary": "No summary",
+    "from site": "This page on the web",
 }
 _KOREAN = {
     "daily papers": "오늘의 논문",
@@ -94,6 +117,29 @@ _KOREAN = {
     "fails means": "측정값이 기대를 충족하지 않음",
     "void means": "대조군도 기대를 충족해 실험으로 가릴 수 없음",
     "skipped means": "측정하지 않음, 이유를 함께 적음",
+    "other days": "다른 날",
+    "all days": "모든 날",
+    "day before": "앞 날",
+    "day after": "다음 날",
+    "day": "일",
+    "days": "일",
+    "feed": "피드",
+    "search": "검색",
+    "search in": "제목, 저자, 요약 속 낱말",
+    "search results": "검색 결과",
+    "loading": "검색 색인을 읽는 중 …",
+    "not loaded": "검색 색인을 읽을 수 없습니다.",
+    "found none": "찾은 논문이 없습니다",
+    "found one": "논문 1편을 찾았습니다",
+    "found": "논문 {}편을 찾았습니다",
+    "show more": "더 보기",
+    "order": "차례",
+    "best": "관련도순",
+    "newest": "최신순",
+    "most votes": "추천순",
+    "and others": "외 {}명",
+    "no summary": "요약 없음",
+    "from site": "웹에서 보기",
 }
 _WORDS = {"en": _ENGLISH, "ko": _KOREAN}
 _SECTIONS = {
@@ -147,6 +193,22 @@ def date_in(date: datetime.date, language: str) -> str:
     if interface_language(language) == "ko":
         return f"{date.year}년 {date.month}월 {date.day}일"
     return f"{date.day} {date:%B} {date.year}"
+
+
+def month_in(date: datetime.date, language: str) -> str:
+    """`2024년 8월` or `August 2024`."""
+    return f"{date.year}년 {date.month}월" if interface_language(language) == "ko" else f"{date:%B} {date.year}"
+
+
+def weekday_in(date: datetime.date, language: str) -> str:
+    """`목` or `Thu`."""
+    return "월화수목금토일"[date.weekday()] if interface_language(language) == "ko" else f"{date:%a}"
+
+
+def counted(number: int, language: str, one: str, many: str) -> str:
+    """`1,024편` or `1,024 papers`: a number with the word for one or for many of `words_in`."""
+    gap = "" if interface_language(language) == "ko" else " "
+    return f"{number:,}{gap}{words_in(language)[one if number == 1 else many]}"
 
 
 def language_of(text: str, otherwise: str) -> str:

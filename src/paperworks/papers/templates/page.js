@@ -24,3 +24,9 @@ addEventListener("afterprint", () => {
     delete part.dataset.printed;
   }
 });
+addEventListener("keydown", (event) => {
+  const search = document.querySelector("[data-search]");
+  if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || !search) return;
+  event.preventDefault();
+  search.click();
+});
