@@ -19,6 +19,7 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from markdown_it import MarkdownIt
@@ -156,6 +157,24 @@ def compare(title: str, source: Source, reference: str, seed: int, show: bool) -
     return found
 
 
+def speed(sources: list[Source], characters: int = 100_000) -> dict[str, float]:
+    """The best of five runs on the sections of all texts, one after another, up to 100,000 characters."""
+    sections: list[Section] = []
+    for section in (section for _ in range(100) for source in sources for section in source.sections):
+        room = characters - sum(len(other.heading) + len(other.text) + 4 for other in sections)
+        if room < 200:
+            break
+        sections.append(Section(section.heading, section.text[:room]))
+    long = Source(tuple(sections))
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        ExtractiveSummarizer().summarize("", long)
+        seconds.append(time.perf_counter() - start)
+    print(f"\n{len(long.text):,} characters: {min(seconds):.3f} s (the best of 5)")
+    return {"characters": float(len(long.text)), "seconds": min(seconds)}
+
+
 def table(found: dict[str, dict[str, float]]) -> None:
     columns = list(next(iter(found.values())))
     print(f"  {'':20}" + "".join(f"{column:>11}" for column in columns))
@@ -180,7 +199,8 @@ def main() -> None:
     ExtractiveSummarizer().summarize(
         "", Source((Section("", "This sentence only loads what the timing needs not count."),))
     )
-    results = {}
+    results: dict[str, Any] = {}
+    read: list[tuple[str, Source, str]] = []
     for name, folder, reader in (
         ("specs", options.specs, with_page),
         ("papers", options.papers, with_abstract),
@@ -189,6 +209,7 @@ def main() -> None:
         if not texts:
             print(f"{name} skipped: give a folder with such files with --{name}")
             continue
+        read += texts
         rows = [compare(*text, options.seed, options.show) for text in texts]
         mean = {
             system: {
@@ -200,6 +221,7 @@ def main() -> None:
         table(mean)
         results[name] = {"mean": mean, "each": {text[0]: row for text, row in zip(texts, rows, strict=True)}}
     if results:
+        results["speed"] = speed([text for _, text, _ in read])
         options.out.write_text(json.dumps(results, indent=2) + "\n")
 
 

@@ -1,13 +1,14 @@
-"""A site of 357 days and about 5,500 papers: seconds to build, size of the search index, latency of its search.
+"""A site of 357 days and about 5,500 papers: seconds to build, size of the search index, latency of its
+search.
 
     python benchmarks/papers_site.py --pages FOLDER
 
-The corpus is made from the shipped page and, with `--pages`, from real pages. A made paper takes its sentences from the
-whole pool, in a new order, and changes some of the rare words in them: some for other rare words, and so many
-for new ones that the vocabulary grows with the number of papers n as that of the pages given does (n ** 0.7, Heaps'
-law; fitted on real pages). Names of authors are put together anew, three in ten with a new surname. `--repeat` copies
-whole papers instead: what deflate makes of that is printed for comparison, and flatters.
-"""
+The corpus is made from the shipped page and, with `--pages`, from real pages. A made paper takes its
+sentences from the whole pool, in a new order, and changes some of the rare words in them: some for other rare
+words, and so many for new ones that the vocabulary grows with the number of papers n as that of the pages
+given does (n ** 0.7, Heaps' law; fitted on real pages). Names of authors are put together anew, three in ten
+with a new surname. A second corpus repeats whole papers: what deflate makes of that is printed for
+comparison, and flatters."""
 
 from __future__ import annotations
 
@@ -18,7 +19,6 @@ import random
 import re
 import statistics
 import tempfile
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -30,8 +30,28 @@ GROWTH = 0.7
 LATIN = "abcdefghijklmnoprstuvwxyz"
 QUERIES = [
     *("모델을", "모델", "언어 모델", "강화 학습", "벤치마크 성능", "이미지 생성", "추론", "데이터셋을 공개"),
-    *("diffusion", "language model", "transformer attention", "reinforcement", "video generation", "LLM 평가"),
-    *("m", "모", "t", "a", "이", "zhang", "wei li", "chen", "2408.08793", "로봇 정책", "quantization", "nothingofthekind"),
+    *(
+        "diffusion",
+        "language model",
+        "transformer attention",
+        "reinforcement",
+        "video generation",
+        "LLM 평가",
+    ),
+    *(
+        "m",
+        "모",
+        "t",
+        "a",
+        "이",
+        "zhang",
+        "wei li",
+        "chen",
+        "2408.08793",
+        "로봇 정책",
+        "quantization",
+        "nothingofthekind",
+    ),
 ]
 
 
@@ -55,7 +75,8 @@ class Maker:
         return "".join(self.chance.choices(LATIN, k=self.chance.randrange(4, 10)))
 
     def text(self, length: int, new: float) -> str:
-        """About `length` characters; `new` is the share of the rare words that have never been seen before."""
+        """About `length` characters; `new` is the share of the rare words that have never been seen
+        before."""
 
         def change(found: re.Match[str]) -> str:
             word = found[0]
@@ -64,8 +85,8 @@ class Maker:
             return self.word(word) if self.chance.random() < new else self.chance.choice(self.rare)
 
         parts: list[str] = []
-        while sum(map(len, parts)) < length:
-            parts.append(re.sub(r"\w+", change, self.chance.choice(self.sentences)))
+        while (left := length - sum(map(len, parts))) > 20:
+            parts.append(re.sub(r"\w+", change, self.chance.choice(self.sentences))[: left + 20])
         return " ".join(parts)
 
     def paper(self, number: int) -> Paper:
@@ -114,5 +135,98 @@ def make_pages(folder: Path, pool: list[Paper], days: int, papers: int, seed: in
         path.write_text(Page(date=date, language="ko", papers=made).model_dump_json(), encoding="utf-8")
 
 
+def browser_times(site: Path) -> dict[str, float] | None:
+    """Milliseconds: the first answer (index loaded from disk), median and 95 % of an answer, the longest task
+    meanwhile."""
+    program = next((path for path in CHROMIUM if Path(path).exists()), None)
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        program = None
+    if program is None:
+        return None
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
+    arguments += ["--disable-background-networking", "--disable-component-update"]
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=program, args=arguments)
+        page = browser.new_page()
+        page.goto(site.joinpath("index.html").as_uri())
+        page.evaluate("""() => {
+            self.longest = 0;
+            new PerformanceObserver((list) => {
+                for (const task of list.getEntries()) self.longest = Math.max(self.longest, task.duration);
+            }).observe({ type: "longtask" });
+            self.ask = async (text) => {
+                const query = document.getElementById("query"), from = performance.now();
+                query.value = text;
+                query.dispatchEvent(new Event("input"));
+                const found = document.getElementById("found");
+                const ready = () => found.textContent && !found.textContent.includes("…");
+                while (!ready()) await new Promise((done) => setTimeout(done, 2));
+                document.body.offsetHeight; // laid out as well
+                return performance.now() - from;
+            };
+        }""")
+        first = page.evaluate(f"ask({QUERIES[0]!r})")
+        longest = page.evaluate("longest")
+        times = [page.evaluate(f"ask({query!r})") for _ in range(5) for query in QUERIES]
+        browser.close()
+    return {
+        "first": first,
+        "longest task": longest,
+        "median": statistics.median(times),
+        "95 %": statistics.quantiles(times, n=20)[-1],
+        "worst": max(times),
+    }
+
+
+def measure(name: str, folder: Path, site: Path) -> dict[str, object]:
+    report = build_site(folder, site, language="ko")
+    again = build_site(folder, site, language="ko")
+    row: dict[str, object] = {
+        "corpus": name,
+        "days": report.days,
+        "papers": report.papers,
+        "build_seconds": report.seconds,
+        "again_seconds": again.seconds,
+        "again_written": again.written,
+        "index_bytes": report.index_bytes,
+        "feed_bytes": site.joinpath("feed.xml").stat().st_size,
+        "index_page_bytes": site.joinpath("index.html").stat().st_size,
+        "browser_ms": browser_times(site),
+    }
+    print(f"{name}: {report.days} days, {report.papers} papers")
+    print(f"  build {report.seconds:.1f} s, again {again.seconds:.1f} s ({again.written} files written)")
+    print(f"  search index {report.index_bytes / 1e6:.2f} MB, index page {row['index_page_bytes']:,} bytes")
+    if row["browser_ms"]:
+        print("  browser, ms: " + ", ".join(f"{key} {value:.1f}" for key, value in row["browser_ms"].items()))
+    else:
+        print("  no browser here (Debian: apt install chromium; pip install playwright): search not timed")
+    return row
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--pages", type=Path, help="a folder of real pages to draw on")
+    parser.add_argument("--days", type=int, default=357)
+    parser.add_argument("--papers", type=int, default=5500)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true", help="print JSON at the end")
+    options = parser.parse_args()
+    pool = [*load_page("2024-08-22").papers]
+    if options.pages:
+        pool += [paper for path in find_pages(options.pages).values() for paper in load_page(path).papers]
+    rows = []
+    for name, repeat in (("varied", False), ("repeated", True)):
+        with tempfile.TemporaryDirectory() as folder:
+            pages, site = Path(folder, "pages"), Path(folder, "site")
+            make_pages(pages, pool, options.days, options.papers, options.seed, repeat)
+            rows.append(measure(f"{name} from {len(pool)} papers", pages, site))
+    if options.json:
+        print(json.dumps(rows, ensure_ascii=False))
+
+
 if __name__ == "__main__":
-    make_pages(Path("/tmp/pub/big"), [p for f in find_pages(Path("/work/shared/pages")).values() for p in load_page(f).papers]+load_page("2024-08-22").papers, 357, 5500, 0, False)
+    main()

@@ -37,10 +37,10 @@ def test_help_imports_nothing_heavy():
     assert heavy == "[]"
     built = [method.name for method in METHODS if method.built]
     expected = {"paperworks", "paperworks.cli", "paperworks.catalogue", "paperworks.errors"}
-    expected |= {"paperworks.papers", "paperworks.papers.commands"}
+    expected |= {"paperworks.papers", "paperworks.papers.commands", "paperworks.papers.publish_commands"}
     expected |= {f"paperworks.{name}{part}" for name in built for part in ("", ".commands")}
     assert set(eval(own)) == expected
-    for command in ("list", "doctor", "reproduce", "page", "backward-compatible"):
+    for command in ("list", "doctor", "reproduce", "page", "site", "send", "backward-compatible"):
         assert command in done.stdout
 
 

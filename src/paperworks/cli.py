@@ -29,6 +29,7 @@ def show_version(wanted: bool) -> None:
 
 @app.callback()
 def root(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
     ] = False,
@@ -38,6 +39,7 @@ def root(
 
     Example:  paperworks reproduce backward-compatible
     """
+    context.obj = {method.paper: f"paperworks {method.command} --help" for method in METHODS if method.built}
 
 
 @app.command("list")
@@ -118,8 +120,11 @@ def reproduce(
 def mount() -> None:
     """Add the page's commands and every built method's."""
     from paperworks.papers.commands import app as page
+    from paperworks.papers.publish_commands import send, site
 
     app.add_typer(page)
+    app.add_typer(site, name="site")
+    app.add_typer(send, name="send")
     for method in METHODS:
         if method.built:
             app.add_typer(method.commands(), name=method.command, rich_help_panel="Methods")

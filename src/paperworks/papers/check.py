@@ -24,7 +24,8 @@ from paperworks.papers.tables import with_column_units
 
 FOUNDED = ("found", "derived")
 MARGIN = 0.8
-LEAST = 0.7
+LEAST = 1.0
+NEARER = 0.3
 OTHER_THINGS = "the source has this number where it speaks of other things"
 
 
@@ -149,8 +150,8 @@ class Checker:
             overlap = self._overlap(here, there, figure, place)
             theirs = there.bindings.get(place.start, {})
             match = Match(figure, place, fit=overlap + 2 * similarity(mine, theirs))
-            rival = self._rival(figure, mine, place, there)
-            if overlap == 0 and self._can_tell(here):
+            rival = self._rival(figure, place, here, there)
+            if overlap == 0 and self._can_tell(here, figure, place):
                 match.verdict, match.note = "elsewhere", OTHER_THINGS
                 match.fit -= 5
             elif rival is not None:
@@ -173,35 +174,45 @@ class Checker:
             shared += 0.5
         return shared
 
-    def _can_tell(self, here: Sentence) -> bool:
-        """Whether the sentence has words enough that could be met in the source."""
+    def _can_tell(self, here: Sentence, figure: Quantity, place: Quantity) -> bool:
+        """Whether the sentence has words enough that could be met in the source.
+
+        Between two languages many words cannot be met, so a telling number alone is believed.
+        """
+        if here.korean != self.source.korean:
+            telling = len(figure.digits) > 2 or figure.unit.kind == place.unit.kind not in ("", "count")
+            if telling:
+                return False
         return sum(word.name or not _is_hangul(word.stems[0]) for word in here.words) >= 2
 
-    def _rival(
-        self, figure: Quantity, mine: dict[str, float], place: Quantity, there: Sentence
-    ) -> Quantity | None:
-        """A figure beside `place` whose words fit this figure clearly better than those of `place`."""
-        theirs = there.bindings.get(place.start, {})
-        own = similarity(mine, theirs)
-        for other, bound in self._beside(place, there):
+    def _rival(self, figure: Quantity, place: Quantity, here: Sentence, there: Sentence) -> Quantity | None:
+        """A figure beside `place` whose part of the sentence fits this figure's, while that of `place` does not."""
+        mine, theirs = here.segments.get(figure.start, {}), there.segments.get(place.start, {})
+        near, close = here.bindings.get(figure.start, {}), there.bindings.get(place.start, {})
+        for other, bound, part in self._beside(place, there):
             if agrees(figure, other) or not comparable(place, other):
                 continue
-            only_other = {one for one in bound if bound[one] >= 0.5 and theirs.get(one, 0) < 0.5}
-            only_here = {one for one in theirs if theirs[one] >= 0.5 and bound.get(one, 0) < 0.5}
-            for_other = sum(min(mine[one], bound[one]) for one in only_other if mine.get(one, 0) >= 0.6)
-            for_this = sum(min(mine[one], theirs[one]) for one in only_here if mine.get(one, 0) > 0)
-            if for_other >= LEAST and for_this == 0 and similarity(mine, bound) > own + MARGIN:
+            for_other = sum(
+                min(weight, part[one]) for one, weight in mine.items() if one in part and one not in theirs
+            )
+            for_this = sum(
+                min(weight, theirs[one]) for one, weight in mine.items() if one in theirs and one not in part
+            )
+            nearer = similarity(near, bound) - similarity(near, close)
+            if for_this == 0 and for_other >= LEAST and nearer > NEARER:
                 return other
         return None
 
-    def _beside(self, place: Quantity, there: Sentence) -> Iterable[tuple[Quantity, dict[str, float]]]:
+    def _beside(
+        self, place: Quantity, there: Sentence
+    ) -> Iterable[tuple[Quantity, dict[str, float], dict[str, float]]]:
         rows = [there]
         if there.is_row:
             rows = self.source.rows_of(self.source.index_at(place.start))
         for row in rows:
             for other in row.figures:
                 if other is not place:
-                    yield other, row.bindings.get(other.start, {})
+                    yield other, row.bindings.get(other.start, {}), row.segments.get(other.start, {})
 
     # pairs that are turned round
 
@@ -445,6 +456,8 @@ def _scales(figure: Quantity, place: Quantity) -> Iterable[tuple[float, float, f
             return
         if kinds == {"percent", "points"} and _is_difference(figure, place):
             return
+        if mine.kind == "count" and not theirs.kind and step < 1 and not place.magnitude:
+            return  # 3.0 is a score, not three of something
         if mine.kind == "percent" and not theirs.kind and b < 1 and step < 0.1:
             return  # a bare 0.79 is a ratio, no 0.79 %
         yield a, b, step
@@ -487,7 +500,7 @@ def _equal(figure: Quantity, mine: float, theirs: float, step: float) -> bool:
     if shown < step * 0.999:
         return False  # more digits than the source has
     relative = abs(mine - theirs) / theirs
-    limit = 0.12 if figure.about else 0.05 if figure.magnitude or shown < 1 or figure.unit.kind == "fraction" else 0.025
+    limit = 0.06 if figure.about else 0.05 if figure.magnitude or shown < 1 or figure.unit.kind == "fraction" else 0.025
     if figure.word and figure.unit.kind == "fraction":
         return relative <= 0.06
     if figure.about and relative <= 0.05:
@@ -501,10 +514,12 @@ def comparable(a: Quantity, b: Quantity) -> bool:
     if a.magnitude != b.magnitude or a.word != b.word and not kinds & {"times", "fraction"}:
         return False
     low, high = sorted((abs(a.base), abs(b.base)))
-    if not low or high / low > 30:
+    if not low or high / low > (30 if "" in kinds else 1000):
         return False
     if len(kinds) == 1:
         return not (a.unit.thing and b.unit.thing) or _same_thing(a.unit.thing, b.unit.thing)
+    if kinds == {"points", ""}:
+        return "점" in (a.unit.name, b.unit.name)
     return kinds <= {"percent", ""} or kinds <= {"points", "percentage points"}
 
 
@@ -544,9 +559,12 @@ def derivation(figure: Quantity, a: Quantity, b: Quantity) -> str:
             return "ratio"
         return ""
     if kind == "fraction":
-        return "ratio" if abs(value * ratio - 1) < 0.06 else ""
+        if abs(value * ratio - 1) < 0.06:
+            return "ratio"
+        change = (high - low) / high
+        return "relative change" if abs(value / change - 1) < 0.06 else ""
     same_unit = kind in kinds or kind == "" or kinds <= {"", kind}
-    two_digits = len(figure.digits) > 1 or figure.step < 1
+    two_digits = len(figure.digits) > 1 or figure.step < 1 or figure.about
     if kind == "percent":
         rate = 100 * (high - low)
         if near(rate / low, min(50 * error / low, 0.3)) and two_digits or near(rate / high, min(50 * error / high, 0.3)) and two_digits:

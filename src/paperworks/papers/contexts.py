@@ -150,7 +150,16 @@ class Sentence:
     @cached_property
     def bindings(self) -> dict[int, dict[str, float]]:
         """For each figure, by its offset, the stems that belong to it, with their weights."""
-        return _bind_row(self) if self.is_row else _bind(self)
+        return _bind_row(self) if self.is_row else self._bound[0]
+
+    @cached_property
+    def segments(self) -> dict[int, dict[str, float]]:
+        """For each figure, by its offset, the stems of its own part of the sentence, near or far alike."""
+        return self.bindings if self.is_row else self._bound[1]
+
+    @cached_property
+    def _bound(self) -> tuple[dict[int, dict[str, float]], dict[int, dict[str, float]]]:
+        return _bind(self)
 
 
 @dataclass
@@ -234,17 +243,21 @@ _BASE = re.compile(
 _FROM = re.compile(r"\bfrom\s+(?:about |around |roughly |just |only |approximately |an? |the )?$", re.IGNORECASE)
 _TO = re.compile(r"\bto\s+(?:about |around |roughly |just |only |approximately |an? |the |over |nearly )?$", re.IGNORECASE)
 _KO_BASE = re.compile(r"^\s?(?:[가-힣%A-Za-z]{0,6}\s?)?(?:보다|대비|에 비해|에 비하여|에 견주어|과 비교|와 비교|에 비하면)")
+_KO_BY = re.compile(
+    r"^\s?(?:만큼 |나 |정도 |더 |가량 )?(?:향상|개선|증가|감소|상승|하락|높|낮|빠르|빨라|줄|늘|올|떨어|절감|단축|앞서|앞섰|뒤|웃돌|밑돌|많|적|작|크)"
+)
 _KO_FROM = re.compile(r"^(?:[가-힣%]{0,6})?(?:에서|였던|이던|부터)(?=[\s,])")
 _KO_TO = re.compile(r"^(?:[가-힣%]{0,6})?(?:으로|로|까지)(?=[\s,.]|$)")
-_CONNECTOR = re.compile(r"^[\s,/%]*(?:(?:vs\.?|versus|against|compared (?:to|with)|and|or|대|→|->|to|및|와|과|그리고|점|퍼센트|points?)[\s,]*)*[\s,/%]*$")
+_CONNECTOR = re.compile(r"^[\s,/%]*(?:(?:vs\.?|versus|against|compared (?:to|with)|and|or|대|및|와|과|그리고|점|퍼센트|points?)[\s,]*)*[\s,/%]*$")
 
 
-def _bind(sentence: Sentence) -> dict[int, dict[str, float]]:
+def _bind(sentence: Sentence) -> tuple[dict[int, dict[str, float]], dict[int, dict[str, float]]]:
     figures, words = list(sentence.figures), sentence.words
     text, base = sentence.text, sentence.start
     bound: dict[int, dict[str, float]] = {figure.start: {} for figure in figures}
+    parts: dict[int, dict[str, float]] = {figure.start: {} for figure in figures}
     if not figures:
-        return bound
+        return bound, parts
     inside = [(figure.start, figure.end) for figure in figures]
     words = [word for word in words if not any(s <= word.start < e for s, e in inside)]
     cuts: list[tuple[int, int, int]] = []
@@ -265,11 +278,42 @@ def _bind(sentence: Sentence) -> dict[int, dict[str, float]]:
             _add(here, right, 1.0)
         _add(here, reversed(left), 1.0 if left else 0.0)
         _add_flat(here, opening, 0.2)
+        for word in (*left, *right):
+            for one in word.stems:
+                parts[figure.start][one] = word.weight
         role = _role(text, figure, base, figures, i)
         if role:
-            here[role] = 2.0
+            here[role] = parts[figure.start][role] = 2.0
     _bind_lists(sentence, figures, words, bound)
-    return bound
+    _bind_conditions(sentence, figures, bound, parts)
+    return bound, parts
+
+
+_AT = re.compile(r"^\W*(?:[a-z]+\s){0,2}(?:at|for|with|on|in|after|using)\s(?:a |an |the )?(?:[a-z]+ ){0,2}$")
+_KO_AT = re.compile(r"^(?:[가-힣]{0,4})?(?:에서(?:는|도)?|일 때|의 경우|으로는|로는|은|는)\s(?:[가-힣]+ ){0,2}$")
+
+
+def _bind_conditions(
+    sentence: Sentence,
+    figures: Sequence[Quantity],
+    bound: dict[int, dict[str, float]],
+    parts: dict[int, dict[str, float]],
+) -> None:
+    """`78.4 at 64K`: a figure of another kind beside a figure may be the condition that it belongs to."""
+    text, base = sentence.text, sentence.start
+    for a, b in zip(figures, figures[1:], strict=False):
+        gap = text[a.end - base : b.start - base]
+        if a.unit.kind == b.unit.kind and a.magnitude == b.magnitude and a.unit.thing == b.unit.thing:
+            continue
+        if not sentence.korean and _AT.match(gap):
+            pairs = ((a, b),)
+        elif sentence.korean and _KO_AT.match(gap):
+            pairs = ((b, a),)
+        else:
+            continue
+        for figure, condition in pairs:
+            token = f"#{condition.base:.6g}"
+            bound[figure.start][token] = parts[figure.start][token] = 2.0
 
 
 def _right_edge(gap: str, *, last: bool, korean: bool) -> int:
@@ -326,8 +370,14 @@ def _role(text: str, figure: Quantity, base: int, figures: Sequence[Quantity], i
         or re.search(r"(?:increas|decreas|improv|reduc|rais|lower|drop|ris|fall|fell|rose|grow|grew|cut|boost|climb|jump)\w*[^.]{0,24}to\s", before, re.IGNORECASE)
     ):
         return "<to>"
+    if re.match(r"\W{0,3}(?:\w+ )?(?:up|down|an? (?:increase|improvement|drop|gain|reduction)) from\s", following):
+        return "<to>"
+    if re.search(r"\bby\s+(?:about |around |up to |only |just |nearly |over |approximately |roughly |some )?$", before):
+        return "<by>"
     if _BASE.search(before):
         return "<base>"
+    if _KO_BY.match(after):
+        return "<by>"
     if _KO_BASE.match(after):
         return "<base>"
     if following and _KO_FROM.match(after) and i + 1 < len(figures):

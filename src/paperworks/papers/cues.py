@@ -140,15 +140,30 @@ _COMMON = {
 }
 
 
-def cue_score(text: str, section: str) -> float | None:
-    """How much the words of a sentence say that it belongs to `section` (0 to 1.6); `None` where they rule it out."""
+def cue_scores(text: str) -> dict[str, float]:
+    """How much the words of a sentence say that it belongs to each section (at most 1.6), -inf where they rule it out.
+
+    What speaks more for another section counts against this one.
+    """
+    strength = {section: _strength(text, section) for section in _PATTERNS}
+    most = max(strength.values())
+    scores = {section: own - 0.5 * (most - own) for section, own in strength.items()}
+    if strength[PERFORMANCE] < 0.5:
+        scores[PERFORMANCE] = -math.inf
+    return scores
+
+
+def _strength(text: str, section: str) -> float:
     cues = sum(weight for weight, pattern in _PATTERNS[section] if pattern.search(text))
     if section == PERFORMANCE:
         measured = len(_MEASURED.findall(text))
-        if not cues and not measured:
-            return None
         cues = 0.6 * cues + 0.3 * min(measured, 4) - 0.1 * max(measured - 8, 0)
     return min(cues, 1.6)
+
+
+def announces(text: str) -> bool:
+    """Whether a sentence says what the paper does: "we propose", "this paper presents"."""
+    return any(pattern.search(text) for weight, pattern in _PATTERNS[NEW] if weight >= 0.8)
 
 
 def leans(text: str) -> bool:
@@ -157,7 +172,7 @@ def leans(text: str) -> bool:
 
 
 def flaw(text: str) -> float:
-    """What is against quoting a sentence alone: 0 for nothing, `inf` for what is no sentence of the paper's own content.
+    """What is against quoting a sentence alone: 0 for nothing, `inf` for what is no sentence about the work.
 
     Counted are formulas, citations, pointers to figures and sections, other people's work, and length (characters).
     """
@@ -173,7 +188,7 @@ def flaw(text: str) -> float:
         return math.inf
     symbols = len(_FORMULA.findall(text)) / len(text)
     digits = sum(map(str.isdigit, text)) / len(text)
-    lonely = 0.0 if wide else sum(len(word) == 1 for word in words) / len(words)
+    lonely = sum(len(word) == 1 and word.isascii() for word in words) / max(len(words), 1)
     if symbols > 0.05 or digits > 0.25 or lonely > 0.3:
         return math.inf
     against = 12 * symbols + (0.8 if leans(text) else 0.0) + (0.5 if _OTHERS.search(text) else 0.0)

@@ -1,10 +1,10 @@
 """A summary without a model: the paper's own sentences, each with its place.
 
-Three things make a sentence worth quoting: it stands where authors say such things (the abstract, the first lines of a
-section, the conclusion), it has the words with which they say them (`cues`), and many other sentences of the paper speak
-of the same (PageRank on the graph of TF-IDF similarities, as in LexRank, arXiv 1109.2128). Sentences are taken one at a
-time, each as different as possible from those already there (maximal marginal relevance). What does not stand alone is
-passed over where there is something better, or comes with the sentence before it. Nothing is random, nothing is rewritten.
+Three things make a sentence worth quoting: it stands where authors say such things (the abstract, the first lines of
+a section, the conclusion), it has the words with which they say them (`cues`), and many other sentences speak of the
+same (PageRank on the graph of TF-IDF similarities, as in LexRank, arXiv 1109.2128). Sentences are taken one at a
+time, each as different as possible from those already there (maximal marginal relevance). What does not stand alone
+is passed over where there is something better, or comes with the sentence before it. Nothing is random or rewritten.
 """
 
 from __future__ import annotations
@@ -17,7 +17,16 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, TfidfVectorizer
 
-from paperworks.papers.cues import NEW, PERFORMANCE, TECHNICAL, cue_score, flaw, language_of_paper, leans
+from paperworks.papers.cues import (
+    NEW,
+    PERFORMANCE,
+    TECHNICAL,
+    announces,
+    cue_scores,
+    flaw,
+    language_of_paper,
+    leans,
+)
 from paperworks.papers.sentences import sentences
 from paperworks.papers.source import Source
 from paperworks.papers.summarize import (
@@ -32,6 +41,9 @@ from paperworks.papers.summarize import (
 
 _DAMPING = 0.85
 _SIMILARITY = 0.9
+_ANNOUNCED_TWICE = 0.6
+# What a further sentence of a section has to score.
+_ENOUGH = 0.6
 
 # What a sentence gains by standing in a part of the paper.
 _PLACE: dict[str, dict[Part, float]] = {
@@ -104,14 +116,16 @@ class ExtractiveSummarizer:
             )
         vectors = _vectors([sentence.text for sentence in found], title)
         rank = _rank(vectors[:-1], vectors[-1])
+        cues = [cue_scores(sentence.text) for sentence in found]
         share = min(self._most, -(-able // 3))
         nearest = np.zeros(len(found))
         picked: dict[str, list[int]] = {}
         for section in (NEW, PERFORMANCE, TECHNICAL):
-            scores = _scores(section, found, rank) - against
+            scores = _scores(section, found, cues, rank) - against
             for numbers in picked.values():
                 scores[numbers] = -np.inf
-            picked[section] = self._pick(scores, found, vectors, nearest, share)
+            twice = _ANNOUNCED_TWICE if section == NEW else 0.0
+            picked[section] = self._pick(scores, found, vectors, nearest, share, twice)
         quotes = tuple(
             _quote(section, found[number], source)
             for section in SUMMARY_SECTIONS
@@ -128,14 +142,19 @@ class ExtractiveSummarizer:
         vectors: csr_matrix,
         nearest: np.ndarray,
         share: int,
+        twice: float,
     ) -> list[int]:
-        """The numbers of the sentences for one section, best first. `nearest`, the similarity of each sentence to the
-        nearest one taken so far, is brought up to date."""
+        """The numbers of the sentences for one section, best first.
+
+        `nearest`, the similarity of each sentence to the nearest one taken so far, is brought up to date. `twice` is
+        what a sentence loses that announces the work ("we propose") after another has.
+        """
+        announcing = np.array([twice > 0 and announces(sentence.text) for sentence in found])
         picked: list[int] = []
         room = self._length
         while len(picked) < share:
             best = int(np.argmax(scores - _SIMILARITY * nearest))
-            if not scores[best] > 0:
+            if scores[best] <= (_ENOUGH if picked else 0.0):
                 break
             before = best - 1
             group = [best]
@@ -149,6 +168,7 @@ class ExtractiveSummarizer:
                 for number in group:
                     nearest[:] = np.maximum(nearest, _similar(vectors, number))
                 scores[group] = -np.inf
+                scores[announcing] -= twice if announcing[group].any() else 0.0
             scores[best] = -np.inf
         return picked
 
@@ -169,16 +189,14 @@ def _sentences(source: Source) -> list[_Sentence]:
     return found[False] or found[True]
 
 
-def _scores(section: str, found: Sequence[_Sentence], rank: np.ndarray) -> np.ndarray:
+def _scores(
+    section: str, found: Sequence[_Sentence], cues: Sequence[dict[str, float]], rank: np.ndarray
+) -> np.ndarray:
     """How much each sentence says for `section`, from its words, its place and its rank; -inf for nothing."""
-    scores = np.full(len(found), -np.inf)
-    for number, sentence in enumerate(found):
-        cues = cue_score(sentence.text, section)
-        if cues is not None:
-            early = 0.3 if sentence.opens and sentence.part in ("introduction", "method", "results") else 0.0
-            place = _PLACE[section].get(sentence.part, -0.8)
-            scores[number] = 0.3 + cues + place + early + 0.6 * rank[number]
-    return scores
+    place = [_PLACE[section].get(sentence.part, -0.8) for sentence in found]
+    early = [sentence.opens and sentence.part in ("introduction", "method", "results") for sentence in found]
+    words = [scores[section] for scores in cues]
+    return np.array(words) + np.array(place) + 0.3 * np.array(early) + 0.6 * rank
 
 
 def _terms(text: str) -> list[str]:

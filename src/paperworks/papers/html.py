@@ -25,11 +25,14 @@ from paperworks.papers.measured import NOTHING, claim_text, format_measured, for
 from paperworks.papers.model import Page, Paper
 from paperworks.papers.words import (
     SYMBOLS,
+    counted,
     date_in,
     interface_language,
     language_of,
+    month_in,
     reason_in,
     section_in,
+    weekday_in,
     words_in,
 )
 
@@ -190,6 +193,9 @@ def environment() -> Environment:
         "day_path": day_path,
         "section_in": section_in,
         "reason_in": reason_in,
+        "month_in": month_in,
+        "weekday_in": weekday_in,
+        "counted": counted,
         "language_of": language_of,
         "claim_text": claim_text,
     }

@@ -82,7 +82,7 @@ _LINE_END = "\x1e"
 _INVISIBLE = dict.fromkeys([0xAD, 0x200B, 0x200C, 0x200D, *range(0x2060, 0x2065), 0xFEFF])
 _NUMBERS_ONLY = re.compile(r"[\[(]?[\d,;\s\u2013-]*[\])]?")
 _LEANS_ON_CITATION = re.compile(
-    r"(?:\b(?:and|as|by|from|in|of|on|or|see|than|to|with|following)|^|[(,])\s*", re.I
+    r"(?:\b(?:and|as|by|from|in|of|on|or|see|than|to|with|following)|^|[(,])$", re.IGNORECASE
 )
 _ENUMERATOR = re.compile(r"[\W\d_]*|\(?[a-zA-Z\d]{1,4}[.)]|\[[a-zA-Z\d]{1,3}\]")
 _POWER = re.compile(r"[-+\u2212]?\d+(?:\.\d+)?")
@@ -192,6 +192,7 @@ class _Walk:
                 if element.tail and element is not root:
                     self._add(element.tail)
         self._flush()
+        self._emit(self.run_in)
         for part in self.parts:
             yield from part.sections()
 
@@ -218,6 +219,9 @@ class _Walk:
             case "float" | "table" | "row" | "cell" if self.outer:
                 self.text.append(" ")
                 return "gap"
+            case "row" | "cell" if self.rows is None:
+                self._block()
+                return "block"
             case "float":
                 self._block()
                 self.floats.append(_Part())
@@ -225,7 +229,7 @@ class _Walk:
                 self._block()
                 self.rows = []
             case "row":
-                self._rows().append([])
+                self.rows = [*(self.rows or []), []]
             case "title" | "heading" | "run-in" | "caption":
                 self._block()
                 self._collect()
@@ -254,12 +258,13 @@ class _Walk:
                 self._block()
                 self._place(self.floats.pop())
             case "table":
-                rows, self.rows = self._rows(), None
-                self._emit("\n".join(_lines(rows)))
+                rows, self.rows = self.rows, None
+                self._emit("\n".join(_lines(rows or [])))
                 self._emit_notes()
             case "cell":
-                rows = self._rows()
-                rows[-1:] = [[*(rows[-1] if rows else []), (self._collected(), *_spans(element))]]
+                cell = (self._collected(), *_spans(element))
+                self.rows = self.rows or [[]]
+                self.rows[-1].append(cell)
             case "note":
                 self.notes.append(self._collected())
             case "caption":
@@ -312,11 +317,6 @@ class _Walk:
         text, self.text = _normal(self.text), self.outer.pop()
         return text
 
-    def _rows(self) -> list[list[Cell]]:
-        if self.rows is None:
-            self.rows = []
-        return self.rows
-
     def _mark_ends(self, kind: str) -> None:
         start = self.marks.pop()
         content = "".join(self.text[start:]).strip()
@@ -325,8 +325,10 @@ class _Walk:
             if _POWER.fullmatch(content) and (before[-1:].isalnum() or before[-1:] == ")"):
                 self.text.insert(start, "^")
         elif kind == "item tag":
-            self.text[start:] = [] if _ENUMERATOR.fullmatch(content) else [content, " "]
-        elif _NUMBERS_ONLY.fullmatch(content) and not _LEANS_ON_CITATION.search(before[-12:].rstrip() + " "):
+            del self.text[start:]
+            if not _ENUMERATOR.fullmatch(content):
+                self.run_in = f"{self.run_in} {_normal([content])}".strip()
+        elif _NUMBERS_ONLY.fullmatch(content) and not _LEANS_ON_CITATION.search(before[-12:].rstrip()):
             del self.text[start:]
             while self.text and not self.text[-1].rstrip():
                 self.text.pop()

@@ -154,6 +154,8 @@ def _script(mark: str, content: str, before: str) -> str:
         return content
     if mark == "^" and before[-1:].isdigit() and content in ("st", "nd", "rd", "th"):
         return content
+    if content.startswith(("±", "+/-")):  # the deviation that tables set below a score
+        return content
     if not content or _SHORT.fullmatch(content) or len(content) == 1:
         return f"{mark}{content}" if content else ""
     return f"{mark}({content})"

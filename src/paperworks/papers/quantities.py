@@ -344,6 +344,8 @@ class _Scanner:
                 return replace(quantity, unit=Unit("count", thing=things[-1][0]))
             if re.match(r"(?:[a-z][a-z'-]* ){0,3}[a-z][a-z'-]{2,}s(?![a-z])(?! of )", clause) and not re.match(r"(?:as|is|was|has|does|less|vs|versus|plus|minus|points|across|times|this|its)\b", clause):
                 return replace(quantity, unit=Unit("count"))
+        if re.search(r"\bfactor of (?:about |around |almost |nearly |up to |roughly |over )?$", text[max(0, quantity.start - 24) : quantity.start]):
+            return replace(quantity, unit=Unit("times"))
         thing = self._noun_before(quantity.start)
         return replace(quantity, unit=Unit("count", thing=thing)) if thing else quantity
 

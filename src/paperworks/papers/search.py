@@ -1,18 +1,19 @@
-"""The search index of a site: one script file that a page opened from disk can load, small enough for a phone.
+"""The search index of a site: one script file that a page opened from disk can load, small enough for a
+phone.
 
-A browser gives a page from disk no other file to read, so the index is JavaScript: the base64 text of a raw DEFLATE
-stream. It is an inverted index: the sorted terms, front-coded, and for each term its papers as differences, with a byte
-that says whether the term stands in the title, among the authors and how often in the texts. `templates/search.js`
-looks terms up in the packed bytes and unpacks only what a query asks for.
+A browser gives a page from disk no other file to read, so the index is JavaScript: the base64 text of a raw
+DEFLATE stream. It is an inverted index: the sorted terms, front-coded, and for each term its papers as
+differences, with a byte that says whether the term stands in the title, among the authors and how often in
+the texts. `templates/search.js` looks terms up in the packed bytes and unpacks only what a query asks for.
 
-Measured with `benchmarks/papers_site.py` on 5,500 papers: a prebuilt MiniSearch index took 3.1 s and 320 MB to load, since
-every term becomes objects; this one 0.1 s and some 10 MB. A search library that reads packed bytes (Pagefind) fetches them,
-which a page from disk may not.
+Measured with `benchmarks/papers_site.py` on 5,500 papers: a prebuilt MiniSearch index took 3.1 s and 320 MB
+to load, since every term becomes objects; this one 0.1 s and some 10 MB. A search library that reads packed
+bytes (Pagefind) fetches them, which a page from disk may not.
 
-Korean words are indexed without particles and the commonest endings, and searched by prefix. On 185 real papers, for 986 queries of
-a noun with a particle, recall of the noun's papers was 1.00 at a precision of 0.98; by prefix alone 0.20 and 1.00, by pairs of
-syllables 0.24 and 0.99; and the index has 46 % fewer Korean terms than by prefix alone.
-"""
+Korean words are indexed without particles and the commonest endings, and searched by prefix. On 185 real
+papers, for 986 queries of a noun with a particle, recall of the noun's papers was 1.00 at a precision of
+0.98; by prefix alone 0.20 and 1.00, by pairs of syllables 0.24 and 0.99; and the index has 46 % fewer Korean
+terms than by prefix alone."""
 
 from __future__ import annotations
 
@@ -32,15 +33,17 @@ VERSION = 1
 BLOCK = 32
 TITLE, AUTHOR, TIMES = 1, 2, 4
 _PARTICLES = """
-    으로부터 로부터 에게서 으로서 으로써 이라는 에서는 에서도 에서의 으로의 으로는 이라고 까지 부터 에서 에게 으로 로서 로써 보다 처럼 마다
-    라는 라고 이나 이며 이고 에는 에도 와의 과의 들을 들이 들은 들의 은 는 이 가 을 를 의 에 로 와 과 도 만 들
+    으로부터 로부터 에게서 으로서 으로써 이라는 에서는 에서도 에서의 으로의 으로는 이라고 까지 부터 에서 에게
+    으로 로서 로써 보다 처럼 마다 라는 라고 이나 이며 이고 에는 에도 와의 과의 들을 들이 들은 들의 은 는 이 가 을 를 의 에 로 와 과 도 만 들
 """
 _ENDINGS = """
     하였습니다 했습니다 합니다 하는 하여 하고 하며 하기 하지 하면 한다 한 할 함 해
     되었습니다 됐습니다 됩니다 되는 되어 되고 되며 된다 된 될 됨 입니다 이었습니다
 """
 SUFFIXES = tuple(sorted(f"{_PARTICLES} {_ENDINGS}".split(), key=lambda suffix: (-len(suffix), suffix)))
-_WORD = re.compile(r"([가-힣]+)|([\u3040-\u30ff\u3400-\u9fff]+)|((?:(?![가-힣\u3040-\u30ff\u3400-\u9fff])[^\W_])+)")
+_WORD = re.compile(
+    r"([가-힣]+)|([\u3040-\u30ff\u3400-\u9fff]+)|((?:(?![가-힣\u3040-\u30ff\u3400-\u9fff])[^\W_])+)"
+)
 _MARKS = re.compile(r"[\u0300-\u036f]")
 
 
@@ -62,7 +65,8 @@ def stem(word: str) -> str:
 
 
 def terms_of(text: str) -> list[str]:
-    """The terms of a text in order: Korean stems, pairs of Chinese and Japanese characters, other words as they are.
+    """The terms of a text in order: Korean stems, pairs of Chinese and Japanese characters, other words as
+    they are.
 
     `terms` of `templates/search.js` gives the same for a query.
     """
@@ -102,7 +106,8 @@ def index_script(pages: Sequence[Page]) -> str:
 
 
 def _weights(paper: Paper) -> dict[str, int]:
-    """A term's byte: whether it is in the title, whether among the authors, and how often in the texts, to 63."""
+    """A term's byte: whether it is in the title, whether among the authors, and how often in the texts, to
+    63."""
     texts = [*(paper.sections or {}).values(), *paper.bullets, *paper.unplaced]
     times = Counter(term for text in texts for term in terms_of(text))
     weights = {term: min(count, 63) * TIMES for term, count in times.items()}
@@ -113,7 +118,8 @@ def _weights(paper: Paper) -> dict[str, int]:
 
 
 def _front_coded(terms: Sequence[str]) -> tuple[bytes, bytes]:
-    """How many UTF-16 units each term shares with the one before, and the rests; every `BLOCK`th stands in full."""
+    """How many UTF-16 units each term shares with the one before, and the rests; every `BLOCK`th stands in
+    full."""
     shared, rests, before = bytearray(), [], ""
     for place, term in enumerate(terms):
         same = 0

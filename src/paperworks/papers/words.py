@@ -197,7 +197,9 @@ def date_in(date: datetime.date, language: str) -> str:
 
 def month_in(date: datetime.date, language: str) -> str:
     """`2024년 8월` or `August 2024`."""
-    return f"{date.year}년 {date.month}월" if interface_language(language) == "ko" else f"{date:%B} {date.year}"
+    return (
+        f"{date.year}년 {date.month}월" if interface_language(language) == "ko" else f"{date:%B} {date.year}"
+    )
 
 
 def weekday_in(date: datetime.date, language: str) -> str:

@@ -21,7 +21,8 @@ function terms(text, suffixes) {
 
 async function openIndex({ version, block, parts, data }) {
   if (version !== 1) throw new Error(`search index of version ${version}`);
-  const packed = Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
+  const text = atob(data), packed = new Uint8Array(text.length);
+  for (let at = 0; at < text.length; at++) packed[at] = text.charCodeAt(at);
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
   const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
   let end = 0;
