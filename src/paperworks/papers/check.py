@@ -19,13 +19,14 @@ from dataclasses import dataclass, field, replace
 from paperworks.papers.contexts import Document, Sentence, is_korean
 from paperworks.papers.model import FigureCheck
 from paperworks.papers.names import unknown_names
-from paperworks.papers.quantities import Quantity, find_quantities, plain
+from paperworks.papers.quantities import OTHER, Quantity, find_quantities, plain
 from paperworks.papers.tables import with_column_units
 
 FOUNDED = ("found", "derived")
 MARGIN = 0.8
 LEAST = 1.0
 NEARER = 0.3
+NEAR_MISS = 1.5
 OTHER_THINGS = "the source has this number where it speaks of other things"
 
 
@@ -83,13 +84,27 @@ class Checker:
     def __init__(self, summary: Document, source: Document) -> None:
         self.summary, self.source = summary, source
         self.places = _by_size(source.figures)
+        self.by_digits: dict[str, list[Quantity]] = {}
+        for place in source.figures:
+            self.by_digits.setdefault(place.digits, []).append(place)
+        self.settled: dict[int, int] = {}
+        sentences = len(source.spans)
+        self.least_overlap = 0.0 if sentences <= 15 else 1.0 if sentences <= 60 else 1.5
 
     def run(self) -> list[FigureCheck]:
         figures = self.summary.figures
         matches = [self._candidates(figure) for figure in figures]
-        chosen: list[Match | None] = [
-            self._best(figure, found) if found else None for figure, found in zip(figures, matches, strict=True)
-        ]
+        chosen: list[Match | None] = [None] * len(figures)
+        for _ in range(2):  # once by words alone, then with the places of the figures around
+            self.settled = {
+                figure.start: self.source.index_at(match.place.start)
+                for figure, match in zip(figures, chosen, strict=True)
+                if match is not None and match.verdict == "found"
+            }
+            chosen = [
+                self._best(figure, found) if found else None
+                for figure, found in zip(figures, matches, strict=True)
+            ]
         self._crossed(figures, matches, chosen)
         known = {i for i, match in enumerate(chosen) if match is not None}
         for i, figure in enumerate(figures):
@@ -106,15 +121,16 @@ class Checker:
     # candidates: the same number in a unit that fits
 
     def _candidates(self, figure: Quantity) -> list[Quantity]:
-        found = [place for place in self._near(figure) if agrees(figure, place)]
+        found = [place for place in self.places.near(figure) if agrees(figure, place)]
+        if figure.signed and not any(place.signed for place in found):
+            turned = replace(figure, value=-figure.value)
+            if any(place.signed and agrees(turned, place) for place in self.places.near(turned)):
+                return []
         if not found and figure.high is not None:
             found = self._both_ends(figure)
         if not found and figure.spread is not None:
             found = self._apart(figure)
         return found
-
-    def _near(self, figure: Quantity) -> Iterable[Quantity]:
-        return self.places.near(figure)
 
     def _both_ends(self, figure: Quantity) -> list[Quantity]:
         low, high = replace(figure, high=None), replace(figure, value=figure.high or 0.0, high=None)
@@ -143,25 +159,58 @@ class Checker:
 
     def _best(self, figure: Quantity, places: Sequence[Quantity]) -> Match:
         here = self.summary.sentence_at(figure.start)
-        mine = here.bindings.get(figure.start, {})
         best: Match | None = None
         for place in places[:400]:
             there = self.source.sentence_at(place.start)
-            overlap = self._overlap(here, there, figure, place)
-            theirs = there.bindings.get(place.start, {})
-            match = Match(figure, place, fit=overlap + 2 * similarity(mine, theirs))
-            rival = self._rival(figure, place, here, there)
-            if overlap == 0 and self._can_tell(here, figure, place):
+            overlap, match = self._fit(figure, place)
+            own = sum(
+                min(weight, there.bag[one])
+                for one, weight in here.segments.get(figure.start, {}).items()
+                if one in there.bag
+            )
+            if overlap <= self.least_overlap and own == 0 and self._can_tell(here, figure, place):
                 match.verdict, match.note = "elsewhere", OTHER_THINGS
                 match.fit -= 5
-            elif rival is not None:
+            elif (rival := self._rival(figure, place, here, there)) is not None:
                 match.verdict = "elsewhere"
                 match.note = f"the source gives {place.text} for something else; here it has {rival.text}"
                 match.fit -= 5
             if best is None or match.fit > best.fit:
                 best = match
         assert best is not None
+        if best.verdict == "found" and (miss := self._near_miss(figure, best)):
+            best.verdict, best.note = "elsewhere", f"the source has {miss.text} for this"
         return best
+
+    def _fit(self, figure: Quantity, place: Quantity) -> tuple[float, Match]:
+        """How well the words of a place fit those of a figure, and the match."""
+        here, there = self.summary.sentence_at(figure.start), self.source.sentence_at(place.start)
+        overlap = self._overlap(here, there, figure, place) + self._closeness(figure, place)
+        bound = similarity(here.bindings.get(figure.start, {}), there.bindings.get(place.start, {}))
+        return overlap, Match(figure, place, fit=overlap + 2 * bound)
+
+    def _closeness(self, figure: Quantity, place: Quantity) -> float:
+        """1.5 where a figure of the same or the next sentence was found within three sentences of `place`."""
+        if not self.settled:
+            return 0.0
+        mine, index = self.summary.index_at(figure.start), self.source.index_at(place.start)
+        return 1.5 * any(
+            start != figure.start
+            and abs(self.summary.index_at(start) - mine) <= 1
+            and abs(settled - index) <= 3
+            for start, settled in self.settled.items()
+        )
+
+    def _near_miss(self, figure: Quantity, best: Match) -> Quantity | None:
+        """A place with the same digits but another unit or magnitude whose words fit clearly better."""
+        if len(figure.digits) < 2 or figure.factors or figure.high is not None:
+            return None
+        for place in self.by_digits.get(figure.digits, ())[:100]:
+            if agrees(figure, place) or place.factors or place.named or not mistakable(figure, place):
+                continue
+            if self._fit(figure, place)[1].fit > best.fit + NEAR_MISS:
+                return place
+        return None
 
     def _overlap(self, here: Sentence, there: Sentence, figure: Quantity, place: Quantity) -> float:
         shared = sum(min(weight, there.bag[one]) for one, weight in here.bag.items() if one in there.bag)
@@ -170,7 +219,7 @@ class Checker:
                 one is not place and agrees(other, one) for one in there.figures
             ):
                 shared += 1.0
-        if figure.unit.thing and figure.unit.thing == place.unit.thing:
+        if figure.unit.thing == place.unit.thing not in ("", OTHER):
             shared += 0.5
         return shared
 
@@ -201,14 +250,31 @@ class Checker:
             nearer = similarity(near, bound) - similarity(near, close)
             if for_this == 0 and for_other >= LEAST and nearer > NEARER:
                 return other
-        return None
+        return self._other_row(figure, place, here, there) if there.is_row else None
+
+    def _other_row(
+        self, figure: Quantity, place: Quantity, here: Sentence, there: Sentence
+    ) -> Quantity | None:
+        """The figure of the same column in the row that the summary speaks of, where that is not the row of `place`."""
+        before = self.summary.text[max(0, here.start - 400) : figure.start]
+        if not there.label or there.label in here.text:
+            return None
+        rows = self.source.rows_of(self.source.index_at(place.start))
+        spoken = [(before.rfind(row.label), row) for row in rows if row.label and row.label in before]
+        if not spoken:
+            return None
+        _, row = max(spoken, key=lambda one: one[0])
+        if row.label == there.label or there.label in before[before.rfind(row.label) :]:
+            return None
+        column = column_of(there, place)
+        return next((other for other in row.figures if column_of(row, other) == column), None)
 
     def _beside(
         self, place: Quantity, there: Sentence
     ) -> Iterable[tuple[Quantity, dict[str, float], dict[str, float]]]:
-        rows = [there]
+        rows, index = [there], self.source.index_at(place.start)
         if there.is_row:
-            rows = self.source.rows_of(self.source.index_at(place.start))
+            rows = self.source.rows_of(index)
         for row in rows:
             for other in row.figures:
                 if other is not place:
@@ -393,8 +459,11 @@ def similarity(a: dict[str, float], b: dict[str, float]) -> float:
 
 # when two figures are the same
 
-_RATIO_KINDS = {"fraction", "times"}
-_LENIENT = {"percent", "points", "percentage points"}
+_MEASURED = {
+    *("time", "gpu time", "memory", "bit rate", "frequency", "frame rate", "work", "level", "power", "energy", "force"),
+    *("charge", "voltage", "food energy", "pressure", "volume", "area", "speed", "rotation", "length", "mass", "angle"),
+    *("temperature", "dollars", "won", "euros"),
+}
 
 
 def agrees(figure: Quantity, place: Quantity) -> bool:
@@ -456,6 +525,8 @@ def _scales(figure: Quantity, place: Quantity) -> Iterable[tuple[float, float, f
             return
         if kinds == {"percent", "points"} and _is_difference(figure, place):
             return
+        if _MEASURED & kinds:
+            return  # a measure without its unit is none; a table's column gives it
         if mine.kind == "count" and not theirs.kind and step < 1 and not place.magnitude:
             return  # 3.0 is a score, not three of something
         if mine.kind == "percent" and not theirs.kind and b < 1 and step < 0.1:
@@ -486,7 +557,12 @@ _SYNONYMS = (
 )
 
 
+_DEFINITE = {"parameter", "token", "layer", "step", "epoch", "head", "dimension", "device"}
+
+
 def _same_thing(a: str, b: str) -> bool:
+    if OTHER in (a, b):
+        return not {a, b} & _DEFINITE
     return a == b or any(a in group and b in group for group in _SYNONYMS)
 
 
@@ -518,9 +594,22 @@ def comparable(a: Quantity, b: Quantity) -> bool:
         return False
     if len(kinds) == 1:
         return not (a.unit.thing and b.unit.thing) or _same_thing(a.unit.thing, b.unit.thing)
+    if kinds == {"count", ""}:
+        return a.magnitude and b.magnitude
     if kinds == {"points", ""}:
         return "점" in (a.unit.name, b.unit.name)
     return kinds <= {"percent", ""} or kinds <= {"points", "percentage points"}
+
+
+def mistakable(a: Quantity, b: Quantity) -> bool:
+    """Whether a slip turns one into the other: another magnitude of the same unit, or another unit of its family."""
+    same_value = math.isclose(abs(a.value), abs(b.value), rel_tol=1e-9)
+    if a.unit.kind == b.unit.kind:
+        if a.unit.kind == "count" and a.unit.thing and b.unit.thing and not _same_thing(a.unit.thing, b.unit.thing):
+            return same_value
+        low, high = sorted((abs(a.base), abs(b.base)))
+        return low > 0 and high / low < 2e5
+    return same_value and {a.unit.kind, b.unit.kind} <= {"percent", "points", "percentage points"}
 
 
 # figures that follow from two others

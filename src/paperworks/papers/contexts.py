@@ -91,6 +91,9 @@ def words_of(text: str, *, korean: bool, offset: int = 0) -> list[Word]:
         stems = [stem(piece) for piece in pieces if stem(piece) not in _STOP_STEMS]
         if len(pieces) != 1:
             stems.append(re.sub(r"[-’'./+&]", "", word.lower()))
+        if not stems:
+            first = False
+            continue
         capital = word[0].isupper() and (not first or len(word) > 1 and any(c.isupper() or c.isdigit() for c in word[1:]))
         name = korean or capital or any(c.isdigit() for c in word) or any(c.isupper() for c in word[1:])
         found.append(
@@ -146,6 +149,12 @@ class Sentence:
     def is_row(self) -> bool:
         """Whether this is a row of a table."""
         return " | " in self.text
+
+    @cached_property
+    def label(self) -> str:
+        """A row's first cell, where that is no number."""
+        first = self.text.split(" | ")[0].strip()
+        return first if self.is_row and re.search(r"[A-Za-z가-힣]{2}", first) else ""
 
     @cached_property
     def bindings(self) -> dict[int, dict[str, float]]:
@@ -233,6 +242,7 @@ _SPLIT = re.compile(
     r"(?<=[가-힣])(?:고|며|지만|으나|나|면서|데|이고|이며)(?=[,\s])|(?<=\s)(?:반면|대비|그리고|또는|및)(?=\s)"
 )
 _PREPOSITION = re.compile(r"\s*[a-z%A-Z-]{0,12}\s*(?:on|for|in|with|by|of|at|under|using|after|when|is|are|from|across|to)\s")
+_HEAD = re.compile(r"\s(?:with|at|in|on|for|to)\s(?:an?\s|the\s)?(?:[\w-]+\s){1,3}(?:of|is|at)\s+$")
 _RELATIVE = re.compile(
     r"^[가-힣\s%A-Za-z]{0,14}?(?:한|인|된|던|친|낸|의|하는|되는|달성한|기록한|얻은|보인|갖춘|가진|쓰는|쓴|지닌|이른|담은)\s+(?P<name>[A-Za-z][\w.+/-]*|[가-힣]+(?=[은는이가와과,.]))"
 )
@@ -278,7 +288,9 @@ def _bind(sentence: Sentence) -> tuple[dict[int, dict[str, float]], dict[int, di
             _add(here, right, 1.0)
         _add(here, reversed(left), 1.0 if left else 0.0)
         _add_flat(here, opening, 0.2)
-        for word in (*left, *right):
+        if i and not left:
+            _add_flat(here, opening, 0.4)
+        for word in (*left, *right, *(opening if i and not left else ())):
             for one in word.stems:
                 parts[figure.start][one] = word.weight
         role = _role(text, figure, base, figures, i)
@@ -319,6 +331,9 @@ def _bind_conditions(
 def _right_edge(gap: str, *, last: bool, korean: bool) -> int:
     """How much of what follows a figure belongs to it, in characters."""
     if korean:
+        by = _KO_BY.match(gap)
+        if by:
+            return by.end() + len(re.match(r"[가-힣]*", gap[by.end() :])[0])  # type: ignore[index]
         relative = _RELATIVE.match(gap)
         if relative:
             return relative.end("name")
@@ -326,6 +341,8 @@ def _right_edge(gap: str, *, last: bool, korean: bool) -> int:
         return cut.start() if cut else (len(gap) if last else 0)
     cut = _SPLIT.search(gap)
     end = cut.start() if cut else len(gap)
+    if not last and not cut and (head := _HEAD.search(gap)):
+        return head.start()
     part = gap[:end]
     if cut or last or _PREPOSITION.match(part + " "):
         return end
@@ -389,6 +406,9 @@ def _role(text: str, figure: Quantity, base: int, figures: Sequence[Quantity], i
     return ""
 
 
+_OWN = re.compile(r"\s?[a-z%]*\s?(?:for|by|of|with|on|in)\s(?:the\s|an?\s)?[A-Za-z]")
+
+
 def _bind_lists(
     sentence: Sentence, figures: Sequence[Quantity], words: Sequence[Word], bound: dict[int, dict[str, float]]
 ) -> None:
@@ -408,6 +428,8 @@ def _bind_lists(
             start = figures[place - 1].end if place else base
             names = [word for word in words if word.name and start <= word.start and word.end <= run[0].start]
             names = _phrases(names, text, base)
+            if not respectively and not sentence.korean and _OWN.match(text[run[-1].end - base :]):
+                names = []
             if len(names) < len(run) and respectively:
                 after = [word for word in words if word.name and word.start >= run[-1].end]
                 names = _phrases(after, text, base)[: len(run)] if len(after) >= len(run) else names

@@ -161,7 +161,7 @@ class EndpointSummarizer(ModelSummarizer):
 
     @contextmanager
     def _reserved(self, prompt_tokens: int, answer_tokens: int) -> Iterator[list[Usage]]:
-        """Sets aside the most that a call can take while it runs; what it took is put into the list. Raises at a limit."""
+        """Sets aside what a call can take at most while it runs; what it took goes into the list. Raises at a limit."""
         options = self.options
         tokens, price = prompt_tokens + answer_tokens, options.price(prompt_tokens, answer_tokens) or 0.0
         with self._lock:

@@ -61,7 +61,7 @@ _LINES = """
 전역 global | 지역 local | 계층 hierarch | 군집 cluster | 이웃 neighbor | 유사도 유사 similar | 거리 distanc | 색인 인덱스 index
 질량 mass | 밀도 densit | 압력 pressur | 전압 voltag | 전류 current | 배터리 batter | 화면 screen | 버튼 button | 메뉴 menu
 첫 first | 두번째 second | 최종 final | 초기 initial early | 후반 late | 중간 mid intermediate | 단계 stage step phase | 사이클 cycle
-파일 file | 휴대폰 핸드폰 phone mobile | 카메라 camera | 관람자 view | 힌트 hint | 수락 수용 accept | 상담 consult | 계획 plan | 실행 execut run | 교정 correct | 의복 셔츠 shirt cloth | 바지 trouser pant | 수건 towel | 상의 shirt | 초보자 초심자 beginner novice
+파일 file | 답 answer respons | 옳 correct right | 맞 correct right | 틀린 틀리 wrong incorrect | 시스템 system | 휴대폰 핸드폰 phone mobile | 카메라 camera | 관람자 view | 힌트 hint | 수락 수용 accept | 상담 consult | 계획 plan | 실행 execut run | 교정 correct | 의복 셔츠 shirt cloth | 바지 trouser pant | 수건 towel | 상의 shirt | 초보자 초심자 beginner novice
 | 대조군 대조 control contrast | 도면 drawing | 청구항 claim | 통과 pass | 정리 theorem | 증명 proof prov | 예산 budget | 곡면 구겨 curv
 | 평면 평평 flat | 문자 글자 character letter | 투표 vote | 설문 survey | 지표 metric measur | 도구 tool instrument | 단계 phase stage step
 | 처음 scratch first initial | 무작위 random | 균일 uniform | 검색기 retriever | 재순위 rerank | 색인 index | 응용 appl | 앱 app

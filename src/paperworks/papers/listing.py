@@ -163,7 +163,9 @@ class _Entry(BaseModel):
     datasets: list[_Repo] | None = _either("linkedDatasets")
     spaces: list[_Repo] | None = _either("linkedSpaces")
 
-    @field_validator("thumbnail", "media", "code", "project_page", "models", "datasets", "spaces", mode="wrap")
+    @field_validator(
+        "thumbnail", "media", "code", "project_page", "models", "datasets", "spaces", mode="wrap"
+    )
     @classmethod
     def _optional(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
         # A link in a form that is not known is no reason to do without the day's list.

@@ -50,13 +50,12 @@ class LocalSummarizer(ModelSummarizer):
                 f"{path} is no folder of a model (no config.json): give one that holds a downloaded model"
             )
         require("local", "torch", "transformers")
-        import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         self.name = folder.resolve().name
         self.prompts = prompts or Prompts()
         device = resolve_device(device)
-        dtype = torch.float32 if device == "cpu" else "auto"
+        dtype = "float32" if device == "cpu" else "auto"
         try:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
             model: Any = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=dtype)
@@ -99,7 +98,7 @@ class LocalSummarizer(ModelSummarizer):
         )
 
     def _call(self, what: str, messages: tuple[Message, ...]) -> tuple[str, Usage]:
-        import torch
+        from transformers import BatchEncoding
 
         question = self._encoded(messages)
         if len(question) + self._answer_tokens > self.context:
@@ -107,12 +106,12 @@ class LocalSummarizer(ModelSummarizer):
                 f"{self.name}: a second question about {what!r} does not fit into its context of {self.context:,} "
                 "tokens; allow less of the paper with --paper-tokens"
             )
-        ids = torch.tensor([question], device=self._model.device)
+        encoded = {"input_ids": [question], "attention_mask": [[1] * len(question)]}
+        inputs = BatchEncoding(encoded, tensor_type="pt").to(self._model.device)
         end = self._model.generation_config.eos_token_id or self._tokenizer.eos_token_id
-        with self._turn, torch.inference_mode():
+        with self._turn:
             output = self._model.generate(
-                input_ids=ids,
-                attention_mask=torch.ones_like(ids),
+                **inputs,
                 max_new_tokens=self._answer_tokens,
                 do_sample=False,
                 num_beams=1,

@@ -1,8 +1,8 @@
 """Reads the text of a paper's PDF: its sections by their headings, without running heads, page numbers and references.
 
 A PDF has lines on pages, not sentences in sections. Words that were divided at a line's end are joined, lines become
-paragraphs, captions and table rows step out of the text that they interrupt, and a heading is a line that looks like one
-and has the number that comes next.
+paragraphs, captions and table rows step out of the text that they interrupt, and a heading is a line that looks like
+one and has the number that comes next.
 """
 
 from __future__ import annotations
@@ -29,13 +29,15 @@ _SMALL_CAPITALS = re.compile(r"\b([A-Z]) (?=[A-Z]{2,}\b)")
 _NUMBERED = re.compile(r"((?:\d{1,2}|[A-Z])(?:\.\d{1,2}){0,3})(\.?)\s+(\S.*)")
 _ROMAN = re.compile(r"([IVX]{1,5})\.\s+([A-Z][A-Z\s,&:-]+)")
 _NAMED = set(
-    "abstract introduction background preliminaries method methods methodology approach experiments evaluation results "
-    "discussion limitations conclusion conclusions acknowledgments acknowledgements references bibliography appendix "
-    "appendices".split()
-) | {"related work", "related works", "experimental setup", "ethics statement", "broader impact"}
-_NAMED |= {"supplementary material", "reproducibility statement", "conclusion and future work"}
+    """abstract, introduction, background, preliminaries, method, methods, methodology, approach, experiments,
+    evaluation, experimental setup, results, discussion, limitations, conclusion, conclusions, conclusion and future work,
+    acknowledgments, acknowledgements, related work, related works, references, bibliography, appendix, appendices,
+    supplementary material, ethics statement, broader impact, reproducibility statement""".replace(
+        "\n    ", " "
+    ).split(", ")
+)
 _REFERENCES = {"references", "bibliography"}
-_ABSTRACT = re.compile(r"(?:ABSTRACT|Abstract)(?:\s*[.:\u2013\u2014-]+\s*|\s+)(?=[A-Z])")
+_ABSTRACT = re.compile(r"(?:(?:ABSTRACT|Abstract)\s*[.:\u2013\u2014-]+\s*|ABSTRACT\s+)(?=[A-Z])")
 _CAPTION = re.compile(
     r"((?:Figure|Fig\.|Table|Algorithm|TABLE|FIGURE)\s+(?:\d+|[A-Z]\.?\d+|[IVX]+))\s*[:.|]\s*(?=\S)"
 )
@@ -73,6 +75,11 @@ def _pages(content: bytes) -> tuple[str, list[list[str]]]:
         reason = " ".join(str(error).split())[:100]
         raise Unusable(f"the PDF cannot be opened ({reason or type(error).__name__})") from error
     lines = [[_clean(line) for line in page.split("\n")] for page in pages]
+    title = (
+        ""
+        if re.fullmatch(r"(?i)\W*|untitled.*|microsoft word.*|\S+\.(?:docx?|tex|dvi|pdf)", title)
+        else title
+    )
     return _clean(title), [[line for line in page if line] for page in lines]
 
 
@@ -91,12 +98,11 @@ def _without_running_heads(pages: Sequence[Sequence[str]]) -> list[str]:
     seen = Counter(
         name for page, edge in zip(pages, edges, strict=True) for name in {key(page[place]) for place in edge}
     )
-    often = max(3, len(pages) // 3)
     return [
         line
         for page, edge in zip(pages, edges, strict=True)
         for place, line in enumerate(page)
-        if not (place in edge and (key(line) in ("#", "page #", "- # -") or seen[key(line)] >= often))
+        if not (place in edge and (key(line) in ("#", "page #", "- # -") or seen[key(line)] >= 3))
     ]
 
 

@@ -22,7 +22,7 @@ send = typer.Typer(no_args_is_help=True, help="Send a page to Slack, by e-mail o
 Target = Annotated[
     str | None,
     typer.Argument(
-        metavar="[PAGE]", help="YYYY-MM-DD, or a .json or .md file; default: the newest of --pages."
+        metavar="PAGE", help="YYYY-MM-DD, or a .json or .md file; default: the newest of --pages."
     ),
 ]
 Pages = Annotated[Path, typer.Option("--pages", metavar="FOLDER", help="The folder of daily pages.")]
@@ -88,7 +88,7 @@ def build(
 
 @site.command()
 def serve(
-    folder: Annotated[Path, typer.Argument(metavar="[SITE]", help="The folder of the site.")] = Path("site"),
+    folder: Annotated[Path, typer.Argument(metavar="SITE", help="The folder of the site.")] = Path("site"),
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any that is free.")] = 8000,
     show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
 ) -> None:

@@ -160,6 +160,7 @@ _SHOT = re.compile(r"-? ?(?:shots?|샷|way|hop|D(?![A-Za-z])|d(?![A-Za-z])|차�
 _NOT_AFTER = re.compile(r"[ -]?(?:e2e|to-)", re.IGNORECASE)
 _DIMS = re.compile(r"\s?[×xX*]\s?(\d{1,5})(?![\d.,]*\d)(?!B|b)")
 _TO = re.compile(r"\s?(?:~|–|—|-|to|and|에서|부터|내지)\s?(?=[\d])")
+OTHER = "other things"
 _HOURS = re.compile(r" ?(\d{1,2}) ?(분|min(?:utes?)?)(?![A-Za-z가-힣])")
 _COUNT_OF = re.compile(r"(?:의|인|짜리|규모의|분량의|단위의)?\s?")
 
@@ -343,7 +344,7 @@ class _Scanner:
             if words and (things := things_in(clause)):
                 return replace(quantity, unit=Unit("count", thing=things[-1][0]))
             if re.match(r"(?:[a-z][a-z'-]* ){0,3}[a-z][a-z'-]{2,}s(?![a-z])(?! of )", clause) and not re.match(r"(?:as|is|was|has|does|less|vs|versus|plus|minus|points|across|times|this|its)\b", clause):
-                return replace(quantity, unit=Unit("count"))
+                return replace(quantity, unit=Unit("count", thing=OTHER))
         if re.search(r"\bfactor of (?:about |around |almost |nearly |up to |roughly |over )?$", text[max(0, quantity.start - 24) : quantity.start]):
             return replace(quantity, unit=Unit("times"))
         thing = self._noun_before(quantity.start)

@@ -144,7 +144,8 @@ def build_site(
         ),
     }
     paths = [*texts, *(day_path(page.date) for page in shown)]
-    write_json(out / LIST, {"format": LIST_FORMAT, "files": sorted({*made, *paths})})
+    if not {*paths} <= {*made}:
+        write_json(out / LIST, {"format": LIST_FORMAT, "files": sorted({*made, *paths})})
     written = 0
     dates = [None, *(page.date for page in shown), None]
     for place, page in enumerate(shown):
@@ -161,7 +162,8 @@ def build_site(
             progress(place + 1, len(shown))
     written += sum(_write_changed(out / path, text) for path, text in texts.items())
     removed = sum(_remove(out, path) for path in sorted({*made} - {*paths}))
-    write_json(out / LIST, {"format": LIST_FORMAT, "files": sorted(paths)})
+    if {*paths} != {*made}:
+        write_json(out / LIST, {"format": LIST_FORMAT, "files": sorted(paths)})
     return Report(
         out=str(out),
         days=len(shown),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-Kind = Literal["html", "pdf", "abstract"]
+Kind = Literal["html", "pdf", "text", "abstract"]
 
 
 @dataclass(frozen=True)
