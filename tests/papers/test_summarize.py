@@ -97,6 +97,7 @@ def test_sections_are_known_by_their_headings_numbers_and_neighbours():
     }  # fmt: skip
     source = Source(tuple(Section(heading, "Text.") for heading in headings))
     assert dict(zip(headings, parts_of(source), strict=True)) == headings
+    assert parts_of(Source((Section("Title", "x"), Section("2 Tides", "y")))) == ["abstract", "method"]
     assert parts_of(KOREAN_PAPER) == ["abstract", "method", "results"]
     assert parts_of(Source((Section("Results", "x"),), kind="abstract")) == ["abstract"]
 

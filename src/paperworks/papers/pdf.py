@@ -28,14 +28,14 @@ _STAMP = re.compile(r"arXiv:\S+\s*\[[\w.-]+\]\s+\d{1,2}\s+\w{3}\s+\d{4}")
 _SMALL_CAPITALS = re.compile(r"\b([A-Z]) (?=[A-Z]{2,}\b)")
 _NUMBERED = re.compile(r"((?:\d{1,2}|[A-Z])(?:\.\d{1,2}){0,3})(\.?)\s+(\S.*)")
 _ROMAN = re.compile(r"([IVX]{1,5})\.\s+([A-Z][A-Z\s,&:-]+)")
-_NAMED = set(
-    """abstract, introduction, background, preliminaries, method, methods, methodology, approach, experiments,
-    evaluation, experimental setup, results, discussion, limitations, conclusion, conclusions, conclusion and future work,
-    acknowledgments, acknowledgements, related work, related works, references, bibliography, appendix, appendices,
-    supplementary material, ethics statement, broader impact, reproducibility statement""".replace(
-        "\n    ", " "
-    ).split(", ")
+_NAMED = re.compile(
+    r"abstract|introduction|background|preliminaries|methods?|methodology|approach|experiments|experimental setup|"
+    r"evaluation|results|discussion|limitations|conclusions?(?: and future work)?|acknowledge?ments|related works?|"
+    r"references|bibliography|ethics statement|broader impact|reproducibility statement",
+    re.IGNORECASE,
 )
+_APPENDIX = re.compile(r"(?:appendix|appendices|supplementary materials?)\b[^.]{0,60}", re.IGNORECASE)
+_NO_TITLE = re.compile(r"\W*|untitled.*|microsoft word.*|\S+\.(?:docx?|tex|dvi|pdf)", re.IGNORECASE)
 _REFERENCES = {"references", "bibliography"}
 _ABSTRACT = re.compile(r"(?:(?:ABSTRACT|Abstract)\s*[.:\u2013\u2014-]+\s*|ABSTRACT\s+)(?=[A-Z])")
 _CAPTION = re.compile(
@@ -75,12 +75,8 @@ def _pages(content: bytes) -> tuple[str, list[list[str]]]:
         reason = " ".join(str(error).split())[:100]
         raise Unusable(f"the PDF cannot be opened ({reason or type(error).__name__})") from error
     lines = [[_clean(line) for line in page.split("\n")] for page in pages]
-    title = (
-        ""
-        if re.fullmatch(r"(?i)\W*|untitled.*|microsoft word.*|\S+\.(?:docx?|tex|dvi|pdf)", title)
-        else title
-    )
-    return _clean(title), [[line for line in page if line] for page in lines]
+    title = "" if _NO_TITLE.fullmatch(title) else _clean(title)
+    return title, [[line for line in page if line] for page in lines]
 
 
 def _clean(line: str) -> str:
@@ -176,9 +172,9 @@ class _Sorter:
         if len(line) > 90 or line.endswith((",", ";", "-", ":")) or len(line.split()) > 14:
             return None
         name = re.sub(r"^(?:\d{1,2}|[A-Z]|[IVX]+)\.?\s+", "", line).rstrip(".").casefold()
-        if name in _REFERENCES or (line.rstrip(".").casefold() in _NAMED and not skipping):
+        if name in _REFERENCES or (_NAMED.fullmatch(line.rstrip(".")) and not skipping):
             return line.rstrip(".")
-        if re.fullmatch(r"(?:appendix|appendices|supplementary materials?)\b[^.]{0,60}", line, re.IGNORECASE):
+        if _APPENDIX.fullmatch(line):
             self.after_references = True
             return line
         if match := _ROMAN.fullmatch(line):

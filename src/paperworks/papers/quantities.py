@@ -338,9 +338,9 @@ class _Scanner:
                 return replace(quantity, unit=Unit("count", thing=thing, name=name), end=stop)
             thing = self._noun_before(quantity.start)
             return replace(quantity, unit=Unit("count", thing=thing, name=name), end=stop)
-        if re.match(r"[ -][A-Za-z]", text[end : end + 2]):
+        if re.match(r"[ -][A-Za-z]", text[end : end + 2]) and (quantity.step >= 1 or quantity.magnitude):
             words = re.match(r"[ -](?:[A-Za-z][\w'/-]*[ ]){0,4}", text[end : end + 60])
-            clause = re.split(r"[.,;:()]| (?:and|or|of|for|on|in|with|to|from|by|than|at|is|are|was|were|that|which|using|over) ", text[end + 1 : end + 60])[0]
+            clause = re.split(r"[.,;:()]| (?:and|or|of|for|on|in|with|to|from|by|than|at|is|are|was|were|that|which|using|over) ", text[end : end + 60])[0].lstrip(" -")
             if words and (things := things_in(clause)):
                 return replace(quantity, unit=Unit("count", thing=things[-1][0]))
             if re.match(r"(?:[a-z][a-z'-]* ){0,3}[a-z][a-z'-]{2,}s(?![a-z])(?! of )", clause) and not re.match(r"(?:as|is|was|has|does|less|vs|versus|plus|minus|points|across|times|this|its)\b", clause):

@@ -121,7 +121,7 @@ _NAMED: tuple[tuple[Part, str], ...] = (
         r".*checklist|reproducib|competing|licen[cs]e|data availab|감사|부록|사사|附录|致谢",
     ),
     ("caption", r"(?:extended data )?(?:figure|fig\.?|table|tab\.?|algorithm|listing|그림|표|图|表)\s*[\dA-ZIVX]"),
-    ("abstract", r"abstract|summary$|tl;?dr|초록|요약|摘要"),
+    ("abstract", r"title$|abstract|summary$|tl;?dr|초록|요약|摘要"),
     ("related", r"(?:.*\b)?(?:related|prior|previous) (?:work|stud|research)|background|preliminar|관련 ?연구"),
     ("introduction", r"introduction|motivation|서론|머리말|引言"),
     ("conclusion", r"(?:.*\b)?(?:conclu|limitation|discussion|future (?:work|direction))|결론|논의|고찰|한계|结论"),
