@@ -13,10 +13,11 @@ belong to which figure on both sides, straight and crossed.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from paperworks.papers.contexts import Document, Sentence, is_korean
+from paperworks.papers.contexts import Document, Sentence, is_korean, words_of
 from paperworks.papers.model import FigureCheck
 from paperworks.papers.names import unknown_names
 from paperworks.papers.quantities import OTHER, Quantity, find_quantities, plain
@@ -24,6 +25,7 @@ from paperworks.papers.tables import with_column_units
 
 FOUNDED = ("found", "derived")
 MARGIN = 0.8
+_HEADINGS = {"What's", "New", "What's New", "Technical", "Details", "Performance", "Highlights"}
 LEAST = 1.0
 NEARER = 0.3
 NEAR_MISS = 1.5
@@ -88,8 +90,17 @@ class Checker:
         for place in source.figures:
             self.by_digits.setdefault(place.digits, []).append(place)
         self.settled: dict[int, int] = {}
+        self._mentioned: dict[str, list[int]] = {}
+        names = (
+            word
+            for index in range(min(3, len(summary.spans)))
+            for word in summary.sentence(index).words
+            if word.name
+        )
+        first = next((word for word in names if word.text not in _HEADINGS), None)
+        self.topic = set(first.stems) if first else set()
         sentences = len(source.spans)
-        self.least_overlap = 0.0 if sentences <= 15 else 1.0 if sentences <= 60 else 1.5
+        self.least_overlap = 0.0 if sentences <= 15 else 0.5 if sentences <= 80 else 1.5
 
     def run(self) -> list[FigureCheck]:
         figures = self.summary.figures
@@ -115,7 +126,7 @@ class Checker:
         return [
             self._checked(figure, match)
             for figure, match in zip(figures, chosen, strict=True)
-            if match is not None or not self._idle(figure)
+            if not (match is None or match.verdict == "elsewhere") or not self._idle(figure)
         ]
 
     # candidates: the same number in a unit that fits
@@ -160,6 +171,7 @@ class Checker:
     def _best(self, figure: Quantity, places: Sequence[Quantity]) -> Match:
         here = self.summary.sentence_at(figure.start)
         best: Match | None = None
+        rivals = 0
         for place in places[:400]:
             there = self.source.sentence_at(place.start)
             overlap, match = self._fit(figure, place)
@@ -168,16 +180,32 @@ class Checker:
                 for one, weight in here.segments.get(figure.start, {}).items()
                 if one in there.bag
             )
-            if overlap <= self.least_overlap and own == 0 and self._can_tell(here, figure, place):
+            least = (0.0 if there.header else -1.0) if there.is_row else self.least_overlap
+            if overlap <= least and own == 0 and self._can_tell(here, figure, place):
                 match.verdict, match.note = "elsewhere", OTHER_THINGS
                 match.fit -= 5
             elif (rival := self._rival(figure, place, here, there)) is not None:
                 match.verdict = "elsewhere"
                 match.note = f"the source gives {place.text} for something else; here it has {rival.text}"
                 match.fit -= 5
+                rivals += there.is_row
+            elif subject := self._foreign_subject(here, there):
+                match.verdict = "elsewhere"
+                match.note = f"the source says this of {subject}"
+                match.fit -= 5
             if best is None or match.fit > best.fit:
                 best = match
         assert best is not None
+        if rivals and best.verdict == "found" and not self.source.sentence_at(best.place.start).is_row:
+            names = {one for word in here.words if word.name for one in word.stems}
+            theirs = {
+                one
+                for word in self.source.sentence_at(best.place.start).words
+                if word.name
+                for one in word.stems
+            }
+            if not names & theirs:
+                best.verdict, best.note = "elsewhere", OTHER_THINGS
         if best.verdict == "found" and (miss := self._near_miss(figure, best)):
             best.verdict, best.note = "elsewhere", f"the source has {miss.text} for this"
         return best
@@ -215,9 +243,7 @@ class Checker:
     def _overlap(self, here: Sentence, there: Sentence, figure: Quantity, place: Quantity) -> float:
         shared = sum(min(weight, there.bag[one]) for one, weight in here.bag.items() if one in there.bag)
         for other in here.figures:
-            if other is not figure and any(
-                one is not place and agrees(other, one) for one in there.figures
-            ):
+            if other is not figure and any(one is not place and agrees(other, one) for one in there.figures):
                 shared += 1.0
         if figure.unit.thing == place.unit.thing not in ("", OTHER):
             shared += 0.5
@@ -236,6 +262,8 @@ class Checker:
 
     def _rival(self, figure: Quantity, place: Quantity, here: Sentence, there: Sentence) -> Quantity | None:
         """A figure beside `place` whose part of the sentence fits this figure's, while that of `place` does not."""
+        if figure.unit.thing == "parameter" and re.fullmatch(r"[\d.]+[BMK]", figure.text):
+            return None
         mine, theirs = here.segments.get(figure.start, {}), there.segments.get(place.start, {})
         near, close = here.bindings.get(figure.start, {}), there.bindings.get(place.start, {})
         for other, bound, part in self._beside(place, there):
@@ -256,18 +284,37 @@ class Checker:
         self, figure: Quantity, place: Quantity, here: Sentence, there: Sentence
     ) -> Quantity | None:
         """The figure of the same column in the row that the summary speaks of, where that is not the row of `place`."""
-        before = self.summary.text[max(0, here.start - 400) : figure.start]
-        if not there.label or there.label in here.text:
+        if not there.label:
             return None
-        rows = self.source.rows_of(self.source.index_at(place.start))
-        spoken = [(before.rfind(row.label), row) for row in rows if row.label and row.label in before]
-        if not spoken:
+        rows = [row for row in self.source.rows_of(self.source.index_at(place.start)) if row.label]
+        spoken = [row for row in rows if self._speaks_of(here, row)]
+        topic = [row for row in rows if self.topic & set(label_stems(row))]
+        if any(row is there for row in (*spoken, *topic)) or not (spoken or topic):
             return None
-        _, row = max(spoken, key=lambda one: one[0])
-        if row.label == there.label or there.label in before[before.rfind(row.label) :]:
-            return None
+        row = (spoken or topic)[0]
         column = column_of(there, place)
         return next((other for other in row.figures if column_of(row, other) == column), None)
+
+    def _speaks_of(self, here: Sentence, row: Sentence) -> bool:
+        """Whether a sentence of the summary names the row: all telling words of its label."""
+        wanted = label_stems(row)
+        mine = {one for word in here.words for one in word.stems}
+        return bool(wanted) and set(wanted[:1]) <= mine
+
+    def _foreign_subject(self, here: Sentence, there: Sentence) -> str:
+        """The name that a sentence of the source begins with, where the summary's sentence shares no name with it."""
+        if there.is_row or not there.words or len(self.source.spans) <= 15:
+            return ""
+        first = there.words[0]
+        letters = re.sub(r"[^A-Za-z]", "", first.text)
+        if first.start - there.start > 3 or not first.name or sum(c.isupper() for c in letters) < 2:
+            return ""
+        mine = {one for word in here.words for one in word.stems}
+        names = {one for word in there.words if word.name for one in word.stems}
+        known = {one for index in range(len(self.summary.spans)) for one in self.summary.sentence(index).bag}
+        if mine & names or known & set(first.stems):
+            return ""
+        return first.text
 
     def _beside(
         self, place: Quantity, there: Sentence
@@ -354,25 +401,33 @@ class Checker:
         here = self.summary.sentence_at(figure.start)
         best: Match | None = None
         for sentence in self._related(here, near):
-            for a, b in self._source_pairs(sentence):
-                kind = derivation(figure, a, b)
+            for a, b in self._source_pairs(sentence, here):
+                kind = derivation(figure, a, b, column=sentence.is_row)
                 if not kind:
                     continue
                 fit = self._overlap(here, sentence, figure, a)
-                if fit > 1.0 and (best is None or fit > best.fit):
+                if (fit > (2.0 if kind == "product" else 1.0) or sentence.is_row) and (
+                    best is None or fit > best.fit
+                ):
                     best = Match(figure, a, "derived", f"{kind} of {a.text} and {b.text}", fit)
         return best
 
-    def _source_pairs(self, sentence: Sentence) -> Iterable[tuple[Quantity, Quantity]]:
-        """Pairs of a sentence or row, and of a row's figures with those of the same column."""
+    def _source_pairs(self, sentence: Sentence, here: Sentence) -> Iterable[tuple[Quantity, Quantity]]:
+        """Pairs of a sentence; of a table, those of a row that the summary speaks of and of its columns."""
+        if not sentence.is_row:
+            yield from _pairs(sentence.figures)
+            return
+        if not sentence.header or not (
+            self._speaks_of(here, sentence) or self.topic & set(label_stems(sentence))
+        ):
+            return
         yield from _pairs(sentence.figures)
-        if sentence.is_row:
-            for row in self.source.rows_of(self.source.index_at(sentence.start)):
-                if row is not sentence:
-                    for a in sentence.figures:
-                        for b in row.figures:
-                            if column_of(sentence, a) == column_of(row, b):
-                                yield a, b
+        for row in self.source.rows_of(self.source.index_at(sentence.start)):
+            if row is not sentence and row.header:
+                for a in sentence.figures:
+                    for b in row.figures:
+                        if column_of(sentence, a) == column_of(row, b):
+                            yield a, b
 
     def _either(self, a: Quantity, b: Quantity) -> Quantity | None:
         first = [place for place in self.places.near(a) if agrees(a, place)]
@@ -390,17 +445,30 @@ class Checker:
                 if agrees(other, place):
                     index = self.source.index_at(place.start)
                     indices[index] = indices.get(index, 0.0) + 1.0
-        if len(self.source.spans) <= 40:
+        for word in here.words:
+            if word.name and len(word.text) > 2:
+                for place in self._mentions(word.text):
+                    indices[place] = indices.get(place, 0.0) + 0.5
+        if len(self.source.spans) <= 120:
             for index in range(len(self.source.spans)):
                 indices.setdefault(index, 0.0)
-        ranked = sorted(indices, key=lambda index: -indices[index])[:40]
+        ranked = sorted(indices, key=lambda index: -indices[index])[:80]
         return [self.source.sentence(index) for index in ranked]
+
+    def _mentions(self, name: str) -> list[int]:
+        """The sentences of the source that hold a name, at most 40."""
+        if name not in self._mentioned:
+            places = [match.start() for match in re.finditer(re.escape(name), self.source.text)]
+            self._mentioned[name] = list(dict.fromkeys(self.source.index_at(place) for place in places))[:40]
+        return self._mentioned[name]
 
     # the outcome
 
     def _idle(self, figure: Quantity) -> bool:
         """A small count in words that the source does not mention is the summary's own counting, no figure of the paper."""
-        small = figure.word and figure.unit.kind in ("", "count") and figure.value <= 10 and not figure.magnitude
+        small = (
+            figure.word and figure.unit.kind in ("", "count") and figure.value <= 10 and not figure.magnitude
+        )
         if not small:
             return False
         here = self.summary.sentence_at(figure.start)
@@ -436,13 +504,24 @@ class Checker:
             if place.unit.kind == figure.unit.kind or not place.unit.kind or not figure.unit.kind:
                 ratio = abs(figure.value / place.value) if place.value else 0.0
                 power = round(math.log10(ratio)) if ratio > 0 else 0
-                if power and abs(power) <= 6 and math.isclose(ratio, 10.0**power, rel_tol=1e-9) and figure.value >= 100:
+                if (
+                    power
+                    and abs(power) <= 6
+                    and math.isclose(ratio, 10.0**power, rel_tol=1e-9)
+                    and figure.value >= 100
+                ):
                     times = f"{10 ** abs(power):,}"
                     side = "too large" if power > 0 else "too small"
                     return f"{times} times {side}? The source has {place.text}"
             elif math.isclose(figure.value, place.value, rel_tol=1e-9) and len(figure.digits) > 1:
                 return f"another unit? The source has {place.text}"
         return "not in the source"
+
+
+def label_stems(row: Sentence) -> list[str]:
+    """The stems of a row's label, names first."""
+    words = words_of(row.label, korean=row.korean)
+    return [one for word in sorted(words, key=lambda word: not word.name) for one in word.stems]
 
 
 def column_of(row: Sentence, figure: Quantity) -> int:
@@ -460,8 +539,32 @@ def similarity(a: dict[str, float], b: dict[str, float]) -> float:
 # when two figures are the same
 
 _MEASURED = {
-    *("time", "gpu time", "memory", "bit rate", "frequency", "frame rate", "work", "level", "power", "energy", "force"),
-    *("charge", "voltage", "food energy", "pressure", "volume", "area", "speed", "rotation", "length", "mass", "angle"),
+    *(
+        "time",
+        "gpu time",
+        "memory",
+        "bit rate",
+        "frequency",
+        "frame rate",
+        "work",
+        "level",
+        "power",
+        "energy",
+        "force",
+    ),
+    *(
+        "charge",
+        "voltage",
+        "food energy",
+        "pressure",
+        "volume",
+        "area",
+        "speed",
+        "rotation",
+        "length",
+        "mass",
+        "angle",
+    ),
     *("temperature", "dollars", "won", "euros"),
 }
 
@@ -473,7 +576,11 @@ def agrees(figure: Quantity, place: Quantity) -> bool:
             return figure.factors == place.factors
         sides = figure.factors or place.factors
         single = place if figure.factors else figure
-        return len(set(sides)) == 1 and single.value == sides[0] and single.unit.kind in ("", "pixels", "count")
+        if len(sides) < 4 and math.isclose(math.prod(sides), single.value) and single.value >= 4:
+            return True
+        return (
+            len(set(sides)) == 1 and single.value == sides[0] and single.unit.kind in ("", "pixels", "count")
+        )
     if (figure.high is None) != (place.high is None):
         if figure.high is None and place.high is not None:
             end = replace(place, high=None, value=place.high)
@@ -520,6 +627,9 @@ def _scales(figure: Quantity, place: Quantity) -> Iterable[tuple[float, float, f
         if kinds == {"points", "percentage points"}:
             yield a, b, step
         return
+    if kinds == {"times", "count"} and not (mine.thing or theirs.thing):
+        yield a, b, step  # `16 times` is sixteen occasions too
+        return
     if "" in kinds or kinds == {"percent", "points"}:
         if kinds == {"percent", "points"} and "point" in (mine.name, theirs.name):
             return
@@ -547,7 +657,7 @@ _SYNONYMS = (
     {"class", "task", "object", "language", "data set"},
     {"robot", "device", "agent", "class", "task"},
     {"document", "sample", "answer"},
-    {"step", "epoch"},
+    {"step", "epoch", "stage"},
     {"model", "agent", "expert"},
     {"person", "expert"},
     {"turn", "step", "answer"},
@@ -576,10 +686,18 @@ def _equal(figure: Quantity, mine: float, theirs: float, step: float) -> bool:
     if shown < step * 0.999:
         return False  # more digits than the source has
     relative = abs(mine - theirs) / theirs
-    limit = 0.06 if figure.about else 0.05 if figure.magnitude or shown < 1 or figure.unit.kind == "fraction" else 0.025
+    limit = (
+        0.06
+        if figure.about
+        else 0.05
+        if figure.magnitude or shown < 1 or figure.unit.kind == "fraction"
+        else 0.025
+    )
     if figure.word and figure.unit.kind == "fraction":
         return relative <= 0.06
     if figure.about and relative <= 0.05:
+        return True
+    if figure.bound and 0 <= figure.bound * (theirs - mine) / mine <= 0.12 and len(figure.digits) < 3:
         return True
     return abs(mine - theirs) <= shown / 2 * (1 + 1e-9) and relative <= limit
 
@@ -590,7 +708,7 @@ def comparable(a: Quantity, b: Quantity) -> bool:
     if a.magnitude != b.magnitude or a.word != b.word and not kinds & {"times", "fraction"}:
         return False
     low, high = sorted((abs(a.base), abs(b.base)))
-    if not low or high / low > (30 if "" in kinds else 1000):
+    if not low or high / low > (200 if "" in kinds else 1000):
         return False
     if len(kinds) == 1:
         return not (a.unit.thing and b.unit.thing) or _same_thing(a.unit.thing, b.unit.thing)
@@ -598,15 +716,22 @@ def comparable(a: Quantity, b: Quantity) -> bool:
         return a.magnitude and b.magnitude
     if kinds == {"points", ""}:
         return "점" in (a.unit.name, b.unit.name)
-    return kinds <= {"percent", ""} or kinds <= {"points", "percentage points"}
+    if kinds <= {"percent", ""}:
+        return (a.step < 1) == (b.step < 1)
+    return kinds <= {"points", "percentage points"}
 
 
 def mistakable(a: Quantity, b: Quantity) -> bool:
     """Whether a slip turns one into the other: another magnitude of the same unit, or another unit of its family."""
     same_value = math.isclose(abs(a.value), abs(b.value), rel_tol=1e-9)
     if a.unit.kind == b.unit.kind:
-        if a.unit.kind == "count" and a.unit.thing and b.unit.thing and not _same_thing(a.unit.thing, b.unit.thing):
-            return same_value
+        if (
+            a.unit.kind == "count"
+            and a.unit.thing
+            and b.unit.thing
+            and not _same_thing(a.unit.thing, b.unit.thing)
+        ):
+            return False
         low, high = sorted((abs(a.base), abs(b.base)))
         return low > 0 and high / low < 2e5
     return same_value and {a.unit.kind, b.unit.kind} <= {"percent", "points", "percentage points"}
@@ -623,9 +748,31 @@ def _pairs(figures: Sequence[Quantity]) -> Iterable[tuple[Quantity, Quantity]]:
                 yield a, b
 
 
-def derivation(figure: Quantity, a: Quantity, b: Quantity) -> str:
-    """How `figure` follows from `a` and `b`: "difference", "ratio", "sum", "relative change", or empty."""
+def derivation(figure: Quantity, a: Quantity, b: Quantity, *, column: bool = False) -> str:
+    """How `figure` follows from `a` and `b`: "difference", "ratio", "sum", "relative change" …, or empty.
+
+    `column`: they stand in one column of a table, so that one may be a share of the other.
+    """
     kinds = {a.unit.kind, b.unit.kind}
+    if (
+        kinds == {"count"}
+        and a.unit.thing != b.unit.thing
+        and figure.unit.kind in ("count", "")
+        and figure.value >= 8
+    ):
+        if min(a.value, b.value) >= 2 and math.isclose(a.value * b.value, figure.value, rel_tol=1e-9):
+            return "product"
+    if "percent" in kinds and len(kinds) == 2 and not kinds & {"", "points", "percentage points"}:
+        share, whole = (a, b) if a.unit.kind == "percent" else (b, a)
+        part = whole.base * share.value / 100
+        same = figure.unit.kind == whole.unit.kind and share.digits != "1"
+        if (
+            same
+            and figure.value > 1
+            and abs(figure.base - part) <= max(figure.step * figure.unit.factor / 2, 1e-9)
+        ):
+            return "share"
+        return ""
     if len(kinds) > 1 and (kinds not in ({"percent", ""}, {"points", ""}) or min(a.value, b.value) < 1):
         return ""
     if a.unit.thing and b.unit.thing and not _same_thing(a.unit.thing, b.unit.thing):
@@ -643,22 +790,36 @@ def derivation(figure: Quantity, a: Quantity, b: Quantity) -> str:
     ratio = high / low
     about_ratio = ratio * (a.step * a.unit.factor / x + b.step * b.unit.factor / y) / 4
     slack = min(about_ratio, 0.03 * ratio)
+    if figure.bound and kind in ("times", "fraction"):
+        expected = ratio if kind == "times" or value > 1 else 1 / ratio
+        if 0 <= figure.bound * (expected - value) / value <= 0.4:
+            return "ratio"
     if kind == "times":
         if near(ratio, slack) or (figure.about and abs(value / ratio - 1) < 0.08):
             return "ratio"
         return ""
     if kind == "fraction":
-        if abs(value * ratio - 1) < 0.06:
+        if abs(value * ratio - 1) < 0.08:
             return "ratio"
         change = (high - low) / high
         return "relative change" if abs(value / change - 1) < 0.06 else ""
     same_unit = kind in kinds or kind == "" or kinds <= {"", kind}
-    two_digits = len(figure.digits) > 1 or figure.step < 1 or figure.about
+    two_digits = figure.value >= 10 or figure.step < 1 or figure.about
     if kind == "percent":
         rate = 100 * (high - low)
-        if near(rate / low, min(50 * error / low, 0.3)) and two_digits or near(rate / high, min(50 * error / high, 0.3)) and two_digits:
+        if (
+            near(rate / low, min(50 * error / low, 0.3))
+            and two_digits
+            or near(rate / high, min(50 * error / high, 0.3))
+            and two_digits
+        ):
             return "relative change"
-        if near(100 * low / high, 0.05) and len(kinds) == 1 and kinds != {"percent"} and two_digits:
+        if (
+            near(100 * low / high, 0.05)
+            and len(kinds) == 1
+            and (column or kinds != {"percent"})
+            and two_digits
+        ):
             return "share"
         if kinds <= {"percent"} and near(low + high, 0.0) and two_digits:
             return "sum"

@@ -1,4 +1,4 @@
-"""The command `paperworks page`: a page as Markdown, HTML or JSON."""
+"""The commands `paperworks page`, a page as Markdown, HTML or JSON, and `paperworks check`, its figures traced."""
 
 from __future__ import annotations
 
@@ -52,3 +52,58 @@ def page(
         sys.stdout.write(text)
     else:
         write_text(out, text)
+
+
+@app.command()
+def check(
+    summary: Annotated[Path, typer.Argument(help="A text file (.md, .txt), or `-` for standard input.")],
+    source: Annotated[
+        Path | None,
+        typer.Option("--source", metavar="PAPER", help="The paper: .txt, .md, .html or .pdf."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+) -> None:
+    """Trace every figure of a summary back to its paper; without a paper, look for contradictions alone.
+
+    Exit status: 0 when all figures are founded (without --source: no contradiction), 1 when not, 2 for bad input.
+
+    Example:  paperworks check summary.md --source paper.html --json
+    """
+    import json
+
+    from paperworks.papers.check import Report, check_figures
+    from paperworks.papers.contradictions import find_contradictions
+    from paperworks.papers.report import print_check
+
+    text = _read(summary)
+    report = Report([]) if source is None else check_figures(text, _paper_text(source))
+    report.contradictions.extend(found.to_dict() for found in find_contradictions(text))
+    if as_json:
+        print(json.dumps(report.to_dict(), ensure_ascii=False, indent=2))
+    else:
+        print_check(text, report, checked=source is not None)
+    passed = not report.contradictions if source is None else report.found == len(report.figures)
+    raise typer.Exit(0 if passed else 1)
+
+
+def _read(path: Path) -> str:
+    from paperworks.errors import InputError
+
+    try:
+        data = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no text: it is not UTF-8 (byte {error.start})") from error
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    if not text.strip():
+        raise InputError(f"{path} is empty: there is nothing to check")
+    return text
+
+
+def _paper_text(path: Path) -> str:
+    if path.suffix.lower() in (".html", ".htm", ".pdf"):
+        from paperworks.papers.fulltext import read_file
+
+        return read_file(path).text
+    return _read(path)

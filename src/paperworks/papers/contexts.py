@@ -15,12 +15,16 @@ from functools import cached_property
 from paperworks.papers.glossary import in_english, stem
 from paperworks.papers.quantities import Quantity
 
-_END = re.compile(r"[.!?。](?:[\"'”’)\]*_]{0,2})(?=\s+(?:[\"'“‘(\[*_-]{0,2})[A-Z0-9가-힣])|\n+|[.!?。](?=\s*$)")
+_END = re.compile(
+    r"[.!?。](?:[\"'”’)\]*_]{0,2})(?=\s+(?:[\"'“‘(\[*_-]{0,2})[A-Z0-9가-힣])|\n+|[.!?。](?=\s*$)"
+)
 _ABBREVIATION = re.compile(
     r"(?:\b(?:e\.g|i\.e|et al|vs|cf|Fig|Figs|Eq|Eqs|Sec|Tab|approx|resp|Dr|Mr|Mrs|Prof|No|Vol|St|w\.r\.t|i\.i\.d|a\.k\.a)|"
     r"\b[A-Z])\.$"
 )
-_WORD = re.compile(r"(?:\d+(?:\.\d+)?[A-Za-z]|[A-Za-zÀ-ɏ])[A-Za-z0-9À-ɏ]*(?:[-’'./+&][A-Za-z0-9À-ɏ]+)*|[가-힣]+")
+_WORD = re.compile(
+    r"(?:\d+(?:\.\d+)?[A-Za-z]|[A-Za-zÀ-ɏ])[A-Za-z0-9À-ɏ]*(?:[-’'./+&][A-Za-z0-9À-ɏ]+)*|[가-힣]+"
+)
 _STOP = set(
     "a an the of in on at by to for from with and or but as is are was were be been being it its this that these those "
     "we our they their he she his her you your i can could may might will would shall should do does did done not no nor "
@@ -33,7 +37,22 @@ _STOP = set(
     "while whereas well on-par around nearly almost approximately roughly times".split()
 )
 _STOP_STEMS = {stem(word) for word in _STOP}
-_GENERIC_KOREAN = {stem(word) for word in ("model", "method", "approach", "result", "perform", "new", "novel", "experiment", "second", "total", "all")}
+_GENERIC_KOREAN = {
+    stem(word)
+    for word in (
+        "model",
+        "method",
+        "approach",
+        "result",
+        "perform",
+        "new",
+        "novel",
+        "experiment",
+        "second",
+        "total",
+        "all",
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -94,7 +113,9 @@ def words_of(text: str, *, korean: bool, offset: int = 0) -> list[Word]:
         if not stems:
             first = False
             continue
-        capital = word[0].isupper() and (not first or len(word) > 1 and any(c.isupper() or c.isdigit() for c in word[1:]))
+        capital = word[0].isupper() and (
+            not first or len(word) > 1 and any(c.isupper() or c.isdigit() for c in word[1:])
+        )
         name = korean or capital or any(c.isdigit() for c in word) or any(c.isupper() for c in word[1:])
         found.append(
             Word(offset + match.start(), offset + match.end(), tuple(dict.fromkeys(stems)), name, word)
@@ -208,7 +229,9 @@ class Document:
                     around = self._text_of(top - 1)[-300:]
             elif index > 0:
                 around = self._text_of(index - 1)[-300:]
-            self._cache[index] = Sentence(start, end, text, self.figures[first:last], self.korean, header, around)
+            self._cache[index] = Sentence(
+                start, end, text, self.figures[first:last], self.korean, header, around
+            )
         return self._cache[index]
 
     def index_at(self, offset: int) -> int:
@@ -237,11 +260,14 @@ def is_korean(text: str) -> bool:
 
 # which words belong to which figure
 
+_WEAK = re.compile(r"\s(?:compared|versus|vs\.?|against|than|over|up from|down from)\s")
 _SPLIT = re.compile(
-    r"[,;:()\[\]]|\s(?:and|while|whereas|compared|versus|vs\.?|against|but|than|over|up from|down from|or)\s|\n|"
+    r"[,;:()\[\]]|\s(?:and|while|whereas|but|or)\s|\n|"
     r"(?<=[가-힣])(?:고|며|지만|으나|나|면서|데|이고|이며)(?=[,\s])|(?<=\s)(?:반면|대비|그리고|또는|및)(?=\s)"
 )
-_PREPOSITION = re.compile(r"\s*[a-z%A-Z-]{0,12}\s*(?:on|for|in|with|by|of|at|under|using|after|when|is|are|from|across|to)\s")
+_PREPOSITION = re.compile(
+    r"\s*[a-z%A-Z-]{0,12}\s*(?:on|for|in|with|by|of|at|under|using|after|when|is|are|from|across|to)\s"
+)
 _HEAD = re.compile(r"\s(?:with|at|in|on|for|to)\s(?:an?\s|the\s)?(?:[\w-]+\s){1,3}(?:of|is|at)\s+$")
 _RELATIVE = re.compile(
     r"^[가-힣\s%A-Za-z]{0,14}?(?:한|인|된|던|친|낸|의|하는|되는|달성한|기록한|얻은|보인|갖춘|가진|쓰는|쓴|지닌|이른|담은)\s+(?P<name>[A-Za-z][\w.+/-]*|[가-힣]+(?=[은는이가와과,.]))"
@@ -250,15 +276,23 @@ _BASE = re.compile(
     r"(?:\b(?:vs\.?|versus|against|compared (?:to|with)|than|over|relative to|baseline(?:'s)?|up from|down from)\s+(?:the |a |an |its |their )?(?:[\w'’.-]+\s){0,3})$",
     re.IGNORECASE,
 )
-_FROM = re.compile(r"\bfrom\s+(?:about |around |roughly |just |only |approximately |an? |the )?$", re.IGNORECASE)
-_TO = re.compile(r"\bto\s+(?:about |around |roughly |just |only |approximately |an? |the |over |nearly )?$", re.IGNORECASE)
-_KO_BASE = re.compile(r"^\s?(?:[가-힣%A-Za-z]{0,6}\s?)?(?:보다|대비|에 비해|에 비하여|에 견주어|과 비교|와 비교|에 비하면)")
+_FROM = re.compile(
+    r"\bfrom\s+(?:about |around |roughly |just |only |approximately |an? |the )?$", re.IGNORECASE
+)
+_TO = re.compile(
+    r"\bto\s+(?:about |around |roughly |just |only |approximately |an? |the |over |nearly )?$", re.IGNORECASE
+)
+_KO_BASE = re.compile(
+    r"^\s?(?:[가-힣%A-Za-z]{0,6}\s?)?(?:보다|대비|에 비해|에 비하여|에 견주어|과 비교|와 비교|에 비하면)"
+)
 _KO_BY = re.compile(
     r"^\s?(?:만큼 |나 |정도 |더 |가량 )?(?:향상|개선|증가|감소|상승|하락|높|낮|빠르|빨라|줄|늘|올|떨어|절감|단축|앞서|앞섰|뒤|웃돌|밑돌|많|적|작|크)"
 )
 _KO_FROM = re.compile(r"^(?:[가-힣%]{0,6})?(?:에서|였던|이던|부터)(?=[\s,])")
 _KO_TO = re.compile(r"^(?:[가-힣%]{0,6})?(?:으로|로|까지)(?=[\s,.]|$)")
-_CONNECTOR = re.compile(r"^[\s,/%]*(?:(?:vs\.?|versus|against|compared (?:to|with)|and|or|대|및|와|과|그리고|점|퍼센트|points?)[\s,]*)*[\s,/%]*$")
+_CONNECTOR = re.compile(
+    r"^[\s,/%]*(?:(?:vs\.?|versus|against|compared (?:to|with)|and|or|대|및|와|과|그리고|점|퍼센트|points?)[\s,]*)*[\s,/%]*$"
+)
 
 
 def _bind(sentence: Sentence) -> tuple[dict[int, dict[str, float]], dict[int, dict[str, float]]]:
@@ -270,6 +304,8 @@ def _bind(sentence: Sentence) -> tuple[dict[int, dict[str, float]], dict[int, di
         return bound, parts
     inside = [(figure.start, figure.end) for figure in figures]
     words = [word for word in words if not any(s <= word.start < e for s, e in inside)]
+    compared = {word.start for word in words if _is_compared(word, text, base, ())}
+    words = [word for word in words if not _is_compared(word, text, base, figures)]
     cuts: list[tuple[int, int, int]] = []
     left_edge = base
     for i, figure in enumerate(figures):
@@ -278,7 +314,7 @@ def _bind(sentence: Sentence) -> tuple[dict[int, dict[str, float]], dict[int, di
         right_edge = _right_edge(gap, last=i + 1 == len(figures), korean=sentence.korean)
         cuts.append((left_edge, figure.end + right_edge, nxt))
         left_edge = figure.end + right_edge
-    opening = [word for word in words if word.end <= figures[0].start]
+    opening = [word for word in words if word.end <= figures[0].start and word.start not in compared]
     for i, figure in enumerate(figures):
         first, last, _ = cuts[i]
         here = bound[figure.start]
@@ -301,8 +337,33 @@ def _bind(sentence: Sentence) -> tuple[dict[int, dict[str, float]], dict[int, di
     return bound, parts
 
 
+_KO_COMPARED = re.compile(
+    r"^(?:의 [가-힣]+)?(?:보다|[ ]?대비|에 비해|에 비하|과 비교|와 비교|에 견주|에 못 미|을 앞|를 앞|을 웃|를 웃|을 능가|를 능가|를 뛰어|을 뛰어)"
+)
+_COMPARED = re.compile(
+    r"(?:\bthan|\bover|\bagainst|\bversus|\bvs\.?|compared (?:to|with)|relative to|\babove|\bbelow|\bbeats?|outperform\w*|exceed\w*|"
+    r"surpass\w*|\bunlike|\bbehind)\s(?:the |its |that of |those of |an? )?(?:[\w-]+ ){0,2}$",
+    re.IGNORECASE,
+)
+
+
+def _is_compared(word: Word, text: str, base: int, figures: Sequence[Quantity]) -> bool:
+    """Whether a name is only what something is compared with, and no figure stands right beside it."""
+    if not word.name:
+        return False
+    if any(0 <= figure.start - word.end <= 6 for figure in figures) or any(
+        0 <= word.start - figure.end <= 12 and re.match(r"\s?(?:of|for|by)\s", text[figure.end - base :])
+        for figure in figures
+    ):
+        return False
+    after, before = text[word.end - base :], text[max(0, word.start - base - 48) : word.start - base]
+    return bool(_KO_COMPARED.match(after) or _COMPARED.search(before))
+
+
 _AT = re.compile(r"^\W*(?:[a-z]+\s){0,2}(?:at|for|with|on|in|after|using)\s(?:a |an |the )?(?:[a-z]+ ){0,2}$")
-_KO_AT = re.compile(r"^(?:[가-힣]{0,4})?(?:에서(?:는|도)?|일 때|의 경우|으로는|로는|은|는)\s(?:[가-힣]+ ){0,2}$")
+_KO_AT = re.compile(
+    r"^(?:[가-힣]{0,4})?(?:에서(?:는|도)?|일 때|의 경우|으로는|로는|은|는)\s(?:[가-힣]+ ){0,2}$"
+)
 
 
 def _bind_conditions(
@@ -339,7 +400,7 @@ def _right_edge(gap: str, *, last: bool, korean: bool) -> int:
             return relative.end("name")
         cut = _SPLIT.search(gap)
         return cut.start() if cut else (len(gap) if last else 0)
-    cut = _SPLIT.search(gap)
+    cut = _SPLIT.search(gap) or (None if last else _WEAK.search(gap))
     end = cut.start() if cut else len(gap)
     if not last and not cut and (head := _HEAD.search(gap)):
         return head.start()
@@ -382,14 +443,23 @@ def _role(text: str, figure: Quantity, base: int, figures: Sequence[Quantity], i
     if _FROM.search(before):
         return "<from>"
     if _TO.search(before) and (
-        previous and (_FROM.search(text[max(0, previous.start - base - 40) : previous.start - base]))
+        previous
+        and (_FROM.search(text[max(0, previous.start - base - 40) : previous.start - base]))
         or re.search(r"\bfrom\b", following)
-        or re.search(r"(?:increas|decreas|improv|reduc|rais|lower|drop|ris|fall|fell|rose|grow|grew|cut|boost|climb|jump)\w*[^.]{0,24}to\s", before, re.IGNORECASE)
+        or re.search(
+            r"(?:increas|decreas|improv|reduc|rais|lower|drop|ris|fall|fell|rose|grow|grew|cut|boost|climb|jump)\w*[^.]{0,24}to\s",
+            before,
+            re.IGNORECASE,
+        )
     ):
         return "<to>"
-    if re.match(r"\W{0,3}(?:\w+ )?(?:up|down|an? (?:increase|improvement|drop|gain|reduction)) from\s", following):
+    if re.match(
+        r"\W{0,3}(?:\w+ )?(?:up|down|an? (?:increase|improvement|drop|gain|reduction)) from\s", following
+    ):
         return "<to>"
-    if re.search(r"\bby\s+(?:about |around |up to |only |just |nearly |over |approximately |roughly |some )?$", before):
+    if re.search(
+        r"\bby\s+(?:about |around |up to |only |just |nearly |over |approximately |roughly |some )?$", before
+    ):
         return "<by>"
     if _BASE.search(before):
         return "<base>"
@@ -466,7 +536,10 @@ def _enumerated(groups: list[list[Word]], text: str, base: int, n: int) -> list[
     for end in range(len(groups), n - 1, -1):
         chosen = groups[end - n : end]
         joined = all(
-            re.fullmatch(r"[\s,/]*(?:and|or|와|과|및|,|그리고|의|는|은|vs\.?)?[\s,]*(?:the )?", text[a[-1].end - base : b[0].start - base])
+            re.fullmatch(
+                r"[\s,/]*(?:and|or|와|과|및|,|그리고|의|는|은|vs\.?)?[\s,]*(?:the )?",
+                text[a[-1].end - base : b[0].start - base],
+            )
             for a, b in zip(chosen, chosen[1:], strict=False)
         )
         if joined:
@@ -485,6 +558,13 @@ def _bind_row(row: Sentence) -> dict[int, dict[str, float]]:
     for _, _, cell in cells:
         if not re.fullmatch(r"[\s\d.,%±+\-–—×x()/*†‡]*", cell):
             labels += words_of(cell, korean=row.korean)
+    negated = {
+        one
+        for match in re.finditer(r"(?:\bno|w/o|without|−|- )\s?([\w-]+)", row.label)
+        for word in words_of(match[1], korean=row.korean)
+        for one in word.stems
+    }
+    labels = [word for word in labels if not set(word.stems) & negated]
     for column, (first, last, _) in enumerate(cells):
         header = row.header[column] if column < len(row.header) else ""
         for figure in row.figures:

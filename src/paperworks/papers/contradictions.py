@@ -1,9 +1,9 @@
 """Contradictions within one summary, which need no source.
 
-    size       a model's name carries its size and a parameter count beside it says a power of ten else: 7B is 70억, not 7억
-    magnitude  one thing is given twice, a power of ten apart: 25억 and 2.5억 parameters
-    change     `from 61.2 to 65.8, by 6.4 points`: neither the difference nor the ratio is that
-    parts      the parts are more than the whole, or do not add up to it
+size       a model's name carries its size and a parameter count beside it says a power of ten else: 7B is 70억, not 7억
+magnitude  one thing is given twice, a power of ten apart: 25억 and 2.5억 parameters
+change     `from 61.2 to 65.8, by 6.4 points`: neither the difference nor the ratio is that
+parts      the parts are more than the whole, or do not add up to it
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ def _pair(kind: str, a: Quantity, b: Quantity, note: str) -> Contradiction:
 # a name's size against a count of parameters
 
 _SIZE = re.compile(r"\d+(?:\.\d+)?\s?[BM]$")
-_BARE_SIZE = re.compile(r"^[- ]?(?:급 ?)?(?:모델|model|LLM|LM|language model|파라미터 모델|규모|\(|급|에|은|는|의)")
+_BARE_SIZE = re.compile(
+    r"^[- ]?(?:급 ?)?(?:모델|model|LLM|LM|language model|파라미터 모델|규모|\(|급|에|은|는|의)"
+)
 _OTHER_MODEL = re.compile(
     r"학생|student|1/10|10분의|분의|증류한|줄인|줄여|줄였|가지치기|압축|잘라|pruned|distilled|smaller|→|에서 .{0,12}로 |대신|비해|보다|than|versus| vs|compared"
     r"|LoRA|어댑터|adapter|활성|active|토큰|token|embedding|임베딩|인코더|encoder|데이터|학습 가능|trainable"
@@ -78,7 +80,13 @@ def _sizes(sentence: Sentence) -> Iterator[Contradiction]:
             if b is a or b.named or not b.magnitude or abs(b.start - a.end) > 60 and b.start > a.start:
                 continue
             counts = b.unit.thing == "parameter" or (
-                not b.unit.thing and re.fullmatch(r"\s?\(약?\s?", sentence.text[a.end - sentence.start : b.start - sentence.start] if b.start > a.end else "")
+                not b.unit.thing
+                and re.fullmatch(
+                    r"\s?\(약?\s?",
+                    sentence.text[a.end - sentence.start : b.start - sentence.start]
+                    if b.start > a.end
+                    else "",
+                )
             )
             if not counts or b.start < a.start and a.start - b.end > 40:
                 continue
@@ -112,19 +120,34 @@ _CONTRAST = re.compile(
 
 def _magnitudes(sentences: list[Sentence]) -> Iterator[Contradiction]:
     for index, first in enumerate(sentences):
-        for second in sentences[index + 1 : index + 4]:
-            if "\n#" in first.text or "\n#" in second.text:
-                break
+        for distance, second in enumerate(sentences[index + 1 : index + 16], 1):
             for a in first.figures:
                 for b in second.figures:
-                    if _same_thing_twice(first, a, second, b):
+                    if _same_thing_twice(first, a, second, b, near=distance < 4):
                         yield _pair("magnitude", a, b, f"{a.text} here, {b.text} there: a power of ten apart")
 
 
-def _same_thing_twice(first: Sentence, a: Quantity, second: Sentence, b: Quantity) -> bool:
-    if a.named or b.named or a.word or b.word or a.high is not None or b.high is not None or a.factors or b.factors:
+def _same_thing_twice(first: Sentence, a: Quantity, second: Sentence, b: Quantity, *, near: bool) -> bool:
+    if (
+        a.named
+        or b.named
+        or a.word
+        or b.word
+        or a.high is not None
+        or b.high is not None
+        or a.factors
+        or b.factors
+    ):
         return False
-    if a.unit.kind != b.unit.kind or a.unit.kind in ("", "percent", "points", "percentage points", "times", "fraction", "rank"):
+    if a.unit.kind != b.unit.kind or a.unit.kind in (
+        "",
+        "percent",
+        "points",
+        "percentage points",
+        "times",
+        "fraction",
+        "rank",
+    ):
         return False
     if a.unit.kind == "count" and (a.unit.thing != b.unit.thing or not a.unit.thing):
         return False
@@ -134,11 +157,14 @@ def _same_thing_twice(first: Sentence, a: Quantity, second: Sentence, b: Quantit
         return False
     if len(a.digits) < 2 and a.unit.factor == b.unit.factor:
         return False
-    here = second.text[max(0, b.start - second.start - 40) : b.end - second.start + 40]
-    there = first.text[max(0, a.start - first.start - 40) : a.end - first.start + 40]
+    here = second.text[max(0, b.start - second.start - 40) : b.end - second.start + 6]
+    there = first.text[max(0, a.start - first.start - 40) : a.end - first.start + 6]
     if any(
         re.match(r"[^.,]{0,12}(?:보다|대비|에 비해)", sentence.text[figure.end - sentence.start :])
-        or re.search(r"(?:than|versus|vs\.?|against|compared (?:to|with))[^.,]{0,16}$", sentence.text[: figure.start - sentence.start])
+        or re.search(
+            r"(?:than|versus|vs\.?|against|compared (?:to|with))[^.,]{0,16}$",
+            sentence.text[: figure.start - sentence.start],
+        )
         for sentence, figure in ((first, a), (second, b))
     ):
         return False
@@ -148,6 +174,8 @@ def _same_thing_twice(first: Sentence, a: Quantity, second: Sentence, b: Quantit
     names_second = {word.text for word in second.words if word.name and word.start < b.start}
     if names_second - names_first and not names_second & names_first:
         return False
+    if not near:
+        return bool(names_first & names_second)
     shared = sum(one in first.bag for word in second.words for one in word.stems[:1])
     return bool(names_first & names_second) or shared >= 1 or not names_second
 
@@ -175,7 +203,13 @@ _SCORES = {"", "percent", "points", "percentage points"}
 def _changes(sentence: Sentence) -> Iterator[Contradiction]:
     figures = [figure for figure in sentence.figures if not figure.named]
     for a, b, change in zip(figures, figures[1:], figures[2:], strict=False):
-        if change.start - b.end > 45 or b.start - a.end > 45 or change.high is not None or a.high is not None or b.high is not None:
+        if (
+            change.start - b.end > 45
+            or b.start - a.end > 45
+            or change.high is not None
+            or a.high is not None
+            or b.high is not None
+        ):
             continue
         roles_a = sentence.bindings.get(a.start, {})
         roles_b = sentence.bindings.get(b.start, {})
@@ -186,18 +220,28 @@ def _changes(sentence: Sentence) -> Iterator[Contradiction]:
         if a.unit.kind != b.unit.kind and "" not in (a.unit.kind, b.unit.kind):
             continue
         offset = sentence.start
-        before, after = sentence.text[b.end - offset : change.start - offset], sentence.text[change.end - offset :]
+        before, after = (
+            sentence.text[b.end - offset : change.start - offset],
+            sentence.text[change.end - offset :],
+        )
         said = _GAIN.search(before) if not sentence.korean else None
         if not (said or _HIGHER.match(after) or _CHANGED.match(after)):
             continue
-        if re.search(r"[.;]|고 |며 | and (?!is)|[가-힣](?:는|은|도|의) ", before):
+        if re.search(
+            r"[.;]|고 |며 | (?:and|but|while|whereas) (?!is)| on [A-Z]|[가-힣](?:는|은|도|의) ", before
+        ):
             continue
         if change.unit.kind in ("points", "percentage points") and not {a.unit.kind, b.unit.kind} <= _SCORES:
             continue
-        if change.unit.kind not in ("points", "percentage points", "percent", "times", a.unit.kind) or change.word:
+        if (
+            change.unit.kind not in ("points", "percentage points", "percent", "times", a.unit.kind)
+            or change.word
+        ):
             continue
         if not _follows(a, b, change):
-            yield _pair("change", a, change, f"{a.text} and {b.text} are not {change.text} apart: {_apart(a, b)}")
+            yield _pair(
+                "change", a, change, f"{a.text} and {b.text} are not {change.text} apart: {_apart(a, b)}"
+            )
 
 
 def _follows(a: Quantity, b: Quantity, change: Quantity) -> bool:
@@ -215,7 +259,12 @@ def _follows(a: Quantity, b: Quantity, change: Quantity) -> bool:
     if change.unit.kind in ("points", "percentage points"):
         return difference
     if change.unit.kind == "percent":
-        return relative or (a.unit.kind in ("percent", "") and difference) or max(x, y) <= 1 and abs(value - 100 * (high - low)) <= slack + 100 * error
+        return (
+            relative
+            or (a.unit.kind in ("percent", "") and difference)
+            or max(x, y) <= 1
+            and abs(value - 100 * (high - low)) <= slack + 100 * error
+        )
     if change.unit.kind == "times":
         return abs(value - ratio) <= ratio_slack or abs(value - (ratio - 1)) <= ratio_slack
     return difference or abs(value - ratio) <= ratio_slack
@@ -234,17 +283,25 @@ def _apart(a: Quantity, b: Quantity) -> str:
 
 # parts and wholes
 
-_WHOLE = re.compile(r"(?:전체|총|모두|합계|in all|in total|total(?: of)?|altogether|overall)[^\d.]{0,16}$", re.IGNORECASE)
+_WHOLE = re.compile(
+    r"(?:전체|총|모두|합계|in all|in total|total(?: of)?|altogether|overall)[^\d.]{0,16}$", re.IGNORECASE
+)
 _WHOLE_AFTER = re.compile(r"^[^\d.;]{0,28}(?:in all|in total|altogether|total)\b", re.IGNORECASE)
 _DIVIDED = re.compile(
     r"나뉘|나눠|나누|구성|이루어|분할|으로 되어|전체입|합쳐|나뉜|split|divided|consist|compris|made up|composed|in all|in total|altogether|nothing else|sum",
     re.IGNORECASE,
 )
-_OVERLAP = re.compile(r"both|overlap|겹|중복|동시에|둘 다|multiple|복수|각각 .*중|더해|더한|추가", re.IGNORECASE)
+_OVERLAP = re.compile(
+    r"both|overlap|겹|중복|동시에|둘 다|multiple|복수|각각 .*중|더해|더한|추가", re.IGNORECASE
+)
 
 
 def _parts(sentence: Sentence) -> Iterator[Contradiction]:
-    figures = [figure for figure in sentence.figures if not figure.named and not figure.factors and figure.high is None]
+    figures = [
+        figure
+        for figure in sentence.figures
+        if not figure.named and not figure.factors and figure.high is None
+    ]
     text, offset = sentence.text, sentence.start
     for whole, part in zip(figures, figures[1:], strict=False):
         between = text[whole.end - offset : part.start - offset]
@@ -257,24 +314,39 @@ def _parts(sentence: Sentence) -> Iterator[Contradiction]:
         return
     for place, whole in enumerate(figures):
         parts = [figure for figure in figures[place + 1 :] if _alike(whole, figure)]
-        said = _WHOLE.search(text[max(0, whole.start - offset - 24) : whole.start - offset]) or _WHOLE_AFTER.match(
-            text[whole.end - offset : whole.end - offset + 40]
-        )
+        said = _WHOLE.search(
+            text[max(0, whole.start - offset - 24) : whole.start - offset]
+        ) or _WHOLE_AFTER.match(text[whole.end - offset : whole.end - offset + 40])
         if said and len(parts) >= 2 and parts == figures[place + 1 : place + 1 + len(parts)]:
             total = sum(part.base for part in parts)
-            slack = whole.step * whole.unit.factor / 2 + sum(part.step * part.unit.factor / 2 for part in parts)
+            slack = whole.step * whole.unit.factor / 2 + sum(
+                part.step * part.unit.factor / 2 for part in parts
+            )
             exact = all(not figure.about and not figure.magnitude for figure in (whole, *parts))
             slack = 0.5 * whole.unit.factor if exact and whole.unit.kind == "count" else slack
             if abs(total - whole.base) > slack and all(part.base < whole.base for part in parts):
-                yield _pair("parts", whole, parts[-1], f"the parts add up to {total / (whole.unit.factor or 1):,.10g}, not {whole.text}")
+                yield _pair(
+                    "parts",
+                    whole,
+                    parts[-1],
+                    f"the parts add up to {total / (whole.unit.factor or 1):,.10g}, not {whole.text}",
+                )
             return
     shares = [figure for figure in figures if figure.unit.kind == "percent"]
-    if len(shares) >= 3 and shares == figures[figures.index(shares[0]) : figures.index(shares[0]) + len(shares)]:
+    if (
+        len(shares) >= 3
+        and shares == figures[figures.index(shares[0]) : figures.index(shares[0]) + len(shares)]
+    ):
         total = sum(share.value for share in shares)
         joined = all(
-            len(text[a.end - offset : b.start - offset]) <= 24 for a, b in zip(shares, shares[1:], strict=False)
+            len(text[a.end - offset : b.start - offset]) <= 24
+            for a, b in zip(shares, shares[1:], strict=False)
         )
-        if joined and total > 100.6 and re.search(r"구성|전체|나뉘|consist|compris|composed|made up|split|divided", text):
+        if (
+            joined
+            and total > 100.6
+            and re.search(r"구성|전체|나뉘|consist|compris|composed|made up|split|divided", text)
+        ):
             yield _pair("parts", shares[0], shares[-1], f"the shares add up to {total:g} %")
 
 

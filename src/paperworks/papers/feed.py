@@ -1,5 +1,6 @@
 """The Atom feed of a site: its newest days, each an entry with the day's titles and a sentence of each
-paper."""
+paper.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ def atom_feed(pages: Sequence[Page], *, title: str, base_url: str | None, langua
 
     An entry's id is the day's address, and its time the day's start in UTC, so that building again changes
     neither. Without `base_url` (which ends with `/`) addresses begin with `NOWHERE`, a host that never
-    exists."""
+    exists.
+    """
     root = base_url or NOWHERE
     feed = FeedGenerator()
     feed.id(root)

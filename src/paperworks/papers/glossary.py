@@ -86,7 +86,9 @@ def _read() -> dict[str, tuple[str, ...]]:
 
 GLOSSARY = _read()
 _KOREAN = re.compile("|".join(sorted(map(re.escape, GLOSSARY), key=len, reverse=True)))
-SUFFIX = re.compile(r"(?:ational|ations?|ators?|ings?|edly|ed|ers?|ies|es|s|ly|ion|ions|al|y|e|ive|ment|ments)$")
+SUFFIX = re.compile(
+    r"(?:ational|ations?|ators?|ings?|edly|ed|ers?|ies|es|s|ly|ion|ions|al|y|e|ive|ment|ments)$"
+)
 
 
 def stem(word: str) -> str:
@@ -101,5 +103,6 @@ def stem(word: str) -> str:
 def in_english(korean: str) -> list[tuple[int, tuple[str, ...]]]:
     """The known words of a Korean text: each one's place and the stems of its English counterparts."""
     return [
-        (match.start(), tuple(stem(word) for word in GLOSSARY[match[0]])) for match in _KOREAN.finditer(korean)
+        (match.start(), tuple(stem(word) for word in GLOSSARY[match[0]]))
+        for match in _KOREAN.finditer(korean)
     ]

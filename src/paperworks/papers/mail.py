@@ -17,7 +17,7 @@ from paperworks.errors import InputError
 from paperworks.papers.html import environment
 from paperworks.papers.model import Page
 from paperworks.papers.send import Journal, Sent
-from paperworks.papers.text import heading, labelled_texts, render_text, with_papers
+from paperworks.papers.text import heading, labelled_texts, text_of, with_papers
 from paperworks.papers.words import counted, words_in
 
 SECONDS = 30
@@ -41,7 +41,8 @@ def send_email(
     (`ssl`, `starttls` or `none`) says otherwise. A password is never sent in the clear except to this machine
     itself. Addresses that `journal` lists for the day get nothing, unless `force`. Raises `InputError` for a
     missing variable, a wrong address and what the server refuses; an address that it refuses does not keep
-    the others from theirs."""
+    the others from theirs.
+    """
     page, tag = with_papers(page, language)
     sender = sender or os.environ.get("SMTP_FROM") or os.environ.get("SMTP_USER")
     if not sender:
@@ -83,9 +84,10 @@ def _address(text: str) -> Address:
     try:
         message["To"] = text
         (address,) = message["To"].addresses
+        sound = address.username and address.domain and not message["To"].defects
     except (ValueError, IndexError):
-        address = None
-    if address is None or not address.username or "." not in address.domain + "." or not address.domain:
+        sound = False
+    if not sound:
         raise InputError(f"{text!r} is no e-mail address: write name@example.org or Name <name@example.org>")
     return address
 
@@ -95,7 +97,7 @@ def _message(page: Page, tag: str, sender: Address, link: str | None) -> EmailMe
     message["Subject"] = f"{heading(page, tag)} · {counted(len(page.papers), tag, 'paper', 'papers')}"
     message["From"] = sender
     message["Date"] = format_datetime(datetime.datetime.now(datetime.UTC))
-    message.set_content(render_text(page, language=tag, link=link))
+    message.set_content(text_of(page, tag, link))
     papers = [{"paper": paper, "texts": labelled_texts(paper, tag)} for paper in page.papers]
     html = (
         environment()

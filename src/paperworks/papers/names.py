@@ -21,7 +21,11 @@ def unknown_names(summary: str, source: str) -> list[str]:
     found: dict[str, None] = {}
     for match in _NAME.finditer(summary):
         name = match[0]
-        if _is_name(name) and _squeezed(name).removesuffix("s") not in known and not _parts_known(name, known):
+        if (
+            _is_name(name)
+            and _squeezed(name).removesuffix("s") not in known
+            and not _parts_known(name, known)
+        ):
             found[name] = None
     return list(found)
 
@@ -38,7 +42,9 @@ def _is_name(name: str) -> bool:
 def _parts_known(name: str, known: str) -> bool:
     """A compound such as `GPT-4o-based` whose parts are names or words that the source has."""
     parts = [part for part in re.split(r"[-/+]", name) if part]
-    return len(parts) > 1 and all(_squeezed(part).removesuffix("s") in known or part.islower() for part in parts)
+    return len(parts) > 1 and all(
+        _squeezed(part).removesuffix("s") in known or part.islower() for part in parts
+    )
 
 
 def _squeezed(text: str) -> str:

@@ -208,7 +208,7 @@ class _Sorter:
             if line.startswith("\n"):
                 text = f"{text}{line}" if text and "\n" in text[1:] else f"{text}\n{line}"
             elif not text:
-                text = line
+                text = line.lstrip("\u2022\u25e6\u25aa ")
             elif line.startswith(("\u2022", "\u25e6", "\u25aa")):
                 yield text.strip()
                 text = line.lstrip("\u2022\u25e6\u25aa ")

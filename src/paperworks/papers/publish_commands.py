@@ -1,5 +1,6 @@
 """The commands `paperworks site` and `paperworks send`: a site of all pages, and a page on its way to
-readers."""
+readers.
+"""
 
 from __future__ import annotations
 

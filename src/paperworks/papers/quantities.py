@@ -22,7 +22,8 @@ class Quantity:
     trailing zeros of a whole number not counted as shown. `signed`: whether a sign is written. `word`: the number is a
     word (`three`, `두`). `named`: it is the size in a name (`Llama-3.1-8B`), which a text may refer to.
     `factors`: the sides of a size such as `224×224`. `about`: the text says that the number is rounded. `magnitude`: a
-    word or letter for thousands or more is part of it. `spread`: what stands after a `±`.
+    word or letter for thousands or more is part of it. `spread`: what stands after a `±`. `bound`: 1 for
+    "more than", -1 for "less than", else 0.
     """
 
     text: str
@@ -39,6 +40,7 @@ class Quantity:
     about: bool = False
     magnitude: bool = False
     spread: Quantity | None = None
+    bound: int = 0
 
     @property
     def base(self) -> float:
@@ -68,11 +70,14 @@ _NUMBER = re.compile(
     r"(?P<power>[eE][+-]?\d+|\s?[×x*·]\s?10(?:\s?\^\s?\{?\s?[-–]?\s?\d+\}?|[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+))?"
 )
 _POWER_OF_TEN = re.compile(r"(?<![\d.,])10(?:\^\{?([-–]?\d+)\}?|([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+))")
+_POWER = re.compile(r"(\d{1,3})(?:\s?\^\s?\{?(\d{1,2})\}?|([⁰¹²³⁴⁵⁶⁷⁸⁹]{1,2}))(?![\d.])")
 _KOREAN = {"십": 1e1, "백": 1e2, "천": 1e3, "만": 1e4, "억": 1e8, "조": 1e12}
 _KOREAN_MAGNITUDE = re.compile(
     r" ?((?:[십백천]?[만억조])|[백천](?![가-힣])|[백천](?= ?(?:개|명|장|건|편|가지|시간|배|달러|원|토큰|문장|단어|년|번|회|곳|종|쌍|대의|세트)))"
 )
-_KOREAN_WORD = re.compile(r"(?<![가-힣\d])([십백천]?[만억조]|[백천])(?= ?(?:개|명|장|건|편|달러|토큰|문장|쌍|곳|배|시간))")
+_KOREAN_WORD = re.compile(
+    r"(?<![가-힣\d])([십백천]?[만억조]|[백천])(?= ?(?:개|명|장|건|편|달러|토큰|문장|쌍|곳|배|시간))"
+)
 _ENGLISH_MAGNITUDE = re.compile(
     r"[ -]?(hundred thousand|hundred million|hundred|thousand|million|billion|trillion|bn|mn)(?![A-Za-z])|"
     r"([KkMBT])(?![A-Za-z0-9])(?!-[a-z])|([KkMBT])(?=-(?:param|token|image|sample|scale|paper|word|model))| ([MBT])(?= (?:param|token))"
@@ -105,7 +110,9 @@ _NATIVE = {
 }  # fmt: skip
 _ENGLISH_WORD = re.compile(
     r"(?<![A-Za-z-])((?:twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)-(?:one|two|three|four|five|six|seven|"
-    r"eight|nine)|" + "|".join(sorted(_WORDS, key=len, reverse=True)) + r"|(?:a|per|every|each) (?:hundred|thousand|million|billion)|"
+    r"eight|nine)|"
+    + "|".join(sorted(_WORDS, key=len, reverse=True))
+    + r"|(?:a|per|every|each) (?:hundred|thousand|million|billion)|"
     r"one hundred|one thousand|one million|one billion|one trillion|a dozen|two dozen)"
     r"(?![A-Za-z])(?=[ -])",
     re.IGNORECASE,
@@ -156,7 +163,9 @@ _DATES = re.compile(
     rf"(?:\d{{1,2}} )?{_MONTH} (?:\d{{1,2}}(?:st|nd|rd|th)?(?:, ?| ))?(?:19|20)\d\d|"
     rf"(?<![\d.])\d{{4}}\.\d{{4,5}}(?:v\d+)?(?![\d%])|{_MONTH} \d{{1,2}}(?![\d.,]\d)(?=[ ,.])|20\d\ds|19\d\ds|\d0년대"
 )
-_SHOT = re.compile(r"-? ?(?:shots?|샷|way|hop|D(?![A-Za-z])|d(?![A-Za-z])|차원(?= (?:공간|객체|물체|장면|재구성|포인트))|DoF|gram|st order|월|학년|절|장에서|세기|호선|판)(?![a-z])")
+_SHOT = re.compile(
+    r"-? ?(?:shots?|샷|way|hop|D(?![A-Za-z])|d(?![A-Za-z])|차원(?= (?:공간|객체|물체|장면|재구성|포인트))|DoF|gram|st order|월|학년|절|장에서|세기|호선|판)(?![a-z])"
+)
 _NOT_AFTER = re.compile(r"[ -]?(?:e2e|to-)", re.IGNORECASE)
 _DIMS = re.compile(r"\s?[×xX*]\s?(\d{1,5})(?![\d.,]*\d)(?!B|b)")
 _TO = re.compile(r"\s?(?:~|–|—|-|to|and|에서|부터|내지)\s?(?=[\d])")
@@ -226,6 +235,9 @@ class _Scanner:
         elif bare := _POWER_OF_TEN.match(text, start):
             exponent = int((bare[1] or bare[2].translate(_SUPER)).replace("–", "-"))
             value, step, end, magnitude = 10.0**exponent, 10.0**exponent, bare.end(), True
+        elif (other := _POWER.match(text, start)) and other[1] == raw:
+            value = float(int(other[1]) ** int(other[2] or other[3].translate(_SUPER)))
+            step, end = 1.0, other.end()
         else:
             value, step, end, magnitude = self._magnitude(value, step, end)
         if name == "size" and not magnitude:
@@ -251,12 +263,17 @@ class _Scanner:
         if text[first - 1 : first] in ("$", "€") and quantity.unit.kind in ("", "count"):
             kind = "dollars" if text[first - 1] == "$" else "euros"
             quantity = replace(quantity, unit=Unit(kind, name=text[first - 1]), start=first - 1)
-        return replace(quantity, about=about, text=text[quantity.start : quantity.end])
+        bound = _bound(
+            before[: len(before) - (start - quantity.start)], text[quantity.end : quantity.end + 12]
+        )
+        return replace(quantity, about=about, bound=bound, text=text[quantity.start : quantity.end])
 
     def _sign(self, start: int) -> tuple[str, int]:
         text = self.text
         before, further = text[start - 1 : start], text[start - 2 : start - 1]
-        if before in ("-", "+", "–", "−") and (not further or further in " (\t\n|[=:,~→/" or further > "\u2e7f"):
+        if before in ("-", "+", "–", "−") and (
+            not further or further in " (\t\n|[=:,~→/" or further > "\u2e7f"
+        ):
             if before in "-–" and further > "\u2e7f":
                 return "", start
             if before == "–" and further == " " and text[start - 3 : start - 2].isdigit():
@@ -270,7 +287,9 @@ class _Scanner:
             word = match[1]
             factor = _korean(word)
             total, shown, end = value * factor, step * factor, match.end()
-            while more := re.compile(rf" ?({_DIGITS}) ?([십백천]?[만억조]|[백천](?![가-힣]|$)|(?=[^\d,.]|$))").match(text, end):
+            while more := re.compile(
+                rf" ?({_DIGITS}) ?([십백천]?[만억조]|[백천](?![가-힣]|$)|(?=[^\d,.]|$))"
+            ).match(text, end):
                 next_factor = _korean(more[2]) if more[2] else 1.0
                 if next_factor >= factor or float(more[1].replace(",", "")) * next_factor >= factor:
                     break
@@ -326,6 +345,10 @@ class _Scanner:
         place = end + (text[end : end + 1] in (" ", "-"))
         if found := thing_at(text, place):
             thing, stop = found
+            if thing == "frame" and re.search(
+                r"초당 ?(?:약 ?|최대 ?)?$", text[max(0, quantity.start - 8) : quantity.start]
+            ):
+                return replace(quantity, unit=Unit("frame rate", name=text[place:stop]), end=stop)
             if thing == "model" and quantity.magnitude:
                 return replace(quantity, unit=Unit("count", thing="parameter"))
             return replace(quantity, unit=Unit("count", thing=thing, name=text[place:stop]), end=stop)
@@ -340,12 +363,22 @@ class _Scanner:
             return replace(quantity, unit=Unit("count", thing=thing, name=name), end=stop)
         if re.match(r"[ -][A-Za-z]", text[end : end + 2]) and (quantity.step >= 1 or quantity.magnitude):
             words = re.match(r"[ -](?:[A-Za-z][\w'/-]*[ ]){0,4}", text[end : end + 60])
-            clause = re.split(r"[.,;:()]| (?:and|or|of|for|on|in|with|to|from|by|than|at|is|are|was|were|that|which|using|over) ", text[end : end + 60])[0].lstrip(" -")
+            clause = re.split(
+                r"[.,;:()\d]| (?:and|or|of|for|on|in|with|to|from|by|than|at|is|are|was|were|that|which|using|over) ",
+                text[end : end + 60],
+            )[0].lstrip(" -")
             if words and (things := things_in(clause)):
                 return replace(quantity, unit=Unit("count", thing=things[-1][0]))
-            if re.match(r"(?:[a-z][a-z'-]* ){0,3}[a-z][a-z'-]{2,}s(?![a-z])(?! of )", clause) and not re.match(r"(?:as|is|was|has|does|less|vs|versus|plus|minus|points|across|times|this|its)\b", clause):
+            if re.match(
+                r"(?:[a-z][a-z'-]* ){0,3}[a-z][a-z'-]{2,}s(?![a-z])(?! of )", clause
+            ) and not re.match(
+                r"(?:as|is|was|has|does|less|vs|versus|plus|minus|points|across|times|this|its)\b", clause
+            ):
                 return replace(quantity, unit=Unit("count", thing=OTHER))
-        if re.search(r"\bfactor of (?:about |around |almost |nearly |up to |roughly |over )?$", text[max(0, quantity.start - 24) : quantity.start]):
+        if re.search(
+            r"\bfactor of (?:about |around |almost |nearly |up to |roughly |over )?$",
+            text[max(0, quantity.start - 24) : quantity.start],
+        ):
             return replace(quantity, unit=Unit("times"))
         thing = self._noun_before(quantity.start)
         return replace(quantity, unit=Unit("count", thing=thing)) if thing else quantity
@@ -358,7 +391,11 @@ class _Scanner:
         )
         if match and (found := thing_at(match[1], 0)):
             return found[0]
-        match = re.search(r"(parameters?|params?|tokens?|layers?|heads?|steps?|epochs?)(?: count)?(?: of| is|:| =|=)?\s?$", window, re.IGNORECASE)
+        match = re.search(
+            r"(parameters?|params?|tokens?|layers?|heads?|steps?|epochs?)(?: count)?(?: of| is|:| =|=)?\s?$",
+            window,
+            re.IGNORECASE,
+        )
         if match and (found := thing_at(match[1], 0)):
             return found[0]
         return ""
@@ -415,7 +452,7 @@ class _Scanner:
         if re.search(r"[A-Za-z]\d?(?:\.\d)? $", before) and _FAMILY.search(
             re.sub(r" ?\d(?:\.\d)?[a-z]? $", " ", before)
         ):
-            number = re.match(r"\d{1,4}(?:\.\d+)?", self.text[start :])
+            number = re.match(r"\d{1,4}(?:\.\d+)?", self.text[start:])
             version = number and re.fullmatch(r"[1-9]\d?(?:\.\d)?|\d{4}", number[0])
             return "size" if version and self.text[start + number.end() :][:1] != "%" else ""  # type: ignore[union-attr]
         return ""
@@ -426,29 +463,48 @@ class _Scanner:
 
     def _is_place_or_year(self, quantity: Quantity, before: str, raw: str) -> bool:
         text = self.text
+        if re.search(r"\btop $", before, re.IGNORECASE) and quantity.value > 10:
+            return False
         if _PLACE.search(before) and quantity.unit.kind in ("", "times", "count") and not quantity.magnitude:
-            if quantity.unit.thing and re.search(r"(?:steps?|levels?|단계|task|type|part|group|case|day|rank)[ (]*$", before, re.IGNORECASE):
+            if quantity.unit.thing and re.search(
+                r"(?:steps?|levels?|단계|task|type|part|group|case|day|rank)[ (]*$", before, re.IGNORECASE
+            ):
                 return False
-            if "." not in raw or re.search(r"(?:sections?|sec\.|tables?|figures?|v|version|표|그림|python|cuda|pytorch)[ (]*(?:[A-Z]\.)?$", before, re.IGNORECASE):
+            if "." not in raw or re.search(
+                r"(?:sections?|sec\.|tables?|figures?|v|version|표|그림|python|cuda|pytorch)[ (]*(?:[A-Z]\.)?$",
+                before,
+                re.IGNORECASE,
+            ):
                 return True
         if before.endswith("[") and re.match(r"[\d,; –-]*\]", text[quantity.end : quantity.end + 20]):
             return True
-        if re.search(r"\[[\d,; ]*$", before) and re.match(r"[\d,; ]*\]", text[quantity.end : quantity.end + 20]):
+        if re.search(r"\[[\d,; ]*$", before) and re.match(
+            r"[\d,; ]*\]", text[quantity.end : quantity.end + 20]
+        ):
             return True
-        if re.match(r"(?:절|장)(?=[ 에의은을과와,.)]|$)", text[quantity.end : quantity.end + 2]) and raw.count(".") == 1 and quantity.unit is NO_UNIT:
+        if (
+            re.match(r"(?:절|장)(?=[ 에의은을과와,.)]|$)", text[quantity.end : quantity.end + 2])
+            and raw.count(".") == 1
+            and quantity.unit is NO_UNIT
+        ):
             return True
         if _YEAR.fullmatch(raw) and quantity.unit is NO_UNIT and not quantity.magnitude:
             return True
-        return bool(re.match(r"\.\s", text[quantity.end : quantity.end + 2]) and re.search(r"(?:^|\n)\s*$", before)) and (
-            len(raw) <= 2
-        )
+        return bool(
+            re.match(r"\.\s", text[quantity.end : quantity.end + 2]) and re.search(r"(?:^|\n)\s*$", before)
+        ) and (len(raw) <= 2)
 
     def _fraction(self, match: re.Match[str]) -> Quantity:
         if match[1]:
             value = float(match[2]) / float(match[1])
         else:
             value = float(match[3]) / float(match[4])
-        return Quantity(match[0], match.start(), match.end(), value, value / 100, Unit("fraction"))
+        bound = _bound(
+            self.text[max(0, match.start() - 16) : match.start()], self.text[match.end() : match.end() + 12]
+        )
+        return Quantity(
+            match[0], match.start(), match.end(), value, value / 100, Unit("fraction"), bound=bound
+        )
 
     # numbers in words
 
@@ -469,7 +525,11 @@ class _Scanner:
                 yield self._english_word(match)
         for match in _TIMES_WORD.finditer(text):
             if free(match.start(), match.end()):
-                yield _times_word(match)
+                before, after = (
+                    text[max(0, match.start() - 16) : match.start()],
+                    text[match.end() : match.end() + 12],
+                )
+                yield replace(_times_word(match), bound=_bound(before, after))
         for match in _KOREAN_WORD.finditer(text):
             if free(match.start(), match.end()):
                 value = _korean(match[1])
@@ -481,9 +541,11 @@ class _Scanner:
                 yield Quantity(match[0], match.start(), match.end(), value, 1.0, Unit("rank"), word=True)
 
     def _worded(self, start: int, end: int, value: float) -> Quantity:
-        about = bool(_ABOUT.search(self.text[max(0, start - 16) : start]))
+        before = self.text[max(0, start - 16) : start]
+        about = bool(_ABOUT.search(before))
         quantity = Quantity(self.text[start:end], start, end, value, 1.0, word=True, about=about)
         quantity = self._unit(quantity)
+        quantity = replace(quantity, bound=_bound(before, self.text[quantity.end : quantity.end + 12]))
         return replace(quantity, text=self.text[start : quantity.end])
 
     def _english_word(self, match: re.Match[str]) -> Quantity:
@@ -523,16 +585,28 @@ class _Scanner:
     def _joined(self, low: Quantity, high: Quantity) -> Quantity | None:
         if low.factors or high.factors or low.word or high.word or high.high is not None:
             return None
-        between = self.text[low.end : high.start] + ("-" if high.signed and self.text[high.start] == "-" else "")
+        between = self.text[low.end : high.start] + (
+            "-" if high.signed and self.text[high.start] == "-" else ""
+        )
         between = between.strip()
-        if between in ("±", "+/-", "+-") and low.high is None:
-            return replace(low, text=self.text[low.start : high.end], end=high.end, spread=high, unit=low.unit if low.unit.kind else high.unit)
+        if between in ("±", "+/-", "+-", "(±", "(+/-") and low.high is None:
+            return replace(
+                low,
+                text=self.text[low.start : high.end],
+                end=high.end,
+                spread=high,
+                unit=low.unit if low.unit.kind else high.unit,
+            )
         value = abs(high.value) if high.signed else high.value
         tight = self.text[low.end : high.start].strip() == self.text[low.end : high.start]
         if between in ("~", "–", "—") or (between == "-" and tight):
             pass
         elif between == "to":
-            if re.search(r"(?:from|improv\w+|increas\w+|decreas\w+|reduc\w+|drop\w*|ris\w+|rose|fell|falls?)[^.]{0,40}$", self.text[max(0, low.start - 48) : low.start], re.IGNORECASE):
+            if re.search(
+                r"(?:from|improv\w+|increas\w+|decreas\w+|reduc\w+|drop\w*|ris\w+|rose|fell|falls?)[^.]{0,40}$",
+                self.text[max(0, low.start - 48) : low.start],
+                re.IGNORECASE,
+            ):
                 return None
         elif between == "and":
             if not re.search(r"between\s$", self.text[max(0, low.start - 9) : low.start], re.IGNORECASE):
@@ -579,11 +653,33 @@ def _shown_exponent(quantity: Quantity) -> float:
     return 0.0 if step <= 0 else float(f"{step:e}".split("e")[1])
 
 
+_MORE = re.compile(
+    r"(?:more than|over|at least|exceeding|above|beyond|upwards of|[>≥])\s?\$?$", re.IGNORECASE
+)
+_LESS = re.compile(
+    r"(?:less than|fewer than|under|at most|below|within|nearly|almost|[<≤])\s?\$?$", re.IGNORECASE
+)
+_MORE_AFTER = re.compile(r"\s?(?:이상|넘|초과|여(?= |[가-힣])|\+|or more|남짓|웃도|훌쩍)")
+_LESS_AFTER = re.compile(r"\s?(?:이하|미만|이내|안팎|가까이|가까운|에 가까|육박|or less|에 못|도 안 |이 채)")
+
+
+def _bound(before: str, after: str) -> int:
+    if _MORE.search(before) or _MORE_AFTER.match(after):
+        return 1
+    return -1 if _LESS.search(before) or _LESS_AFTER.match(after) else 0
+
+
 def _power(text: str) -> float | None:
     if text[0] in "eE":
         exponent = int(text[1:])
     else:
-        exponent = int(re.split(r"10\s?\^?", text, maxsplit=1)[1].translate(_SUPER).replace("–", "-").strip("{} ").replace(" ", ""))
+        exponent = int(
+            re.split(r"10\s?\^?", text, maxsplit=1)[1]
+            .translate(_SUPER)
+            .replace("–", "-")
+            .strip("{} ")
+            .replace(" ", "")
+        )
     return 10.0**exponent if abs(exponent) <= 60 else None
 
 

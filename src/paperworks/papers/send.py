@@ -27,7 +27,8 @@ JOURNAL_FORMAT = "paperworks.sent/1"
 @dataclass(frozen=True)
 class Sent:
     """Where a page went, how many messages were sent now, and how many papers or readers had theirs
-    before."""
+    before.
+    """
 
     to: str
     sent: int

@@ -52,7 +52,8 @@ def find_pages(folder: str | os.PathLike[str]) -> dict[datetime.date, Path]:
     """The page files below a folder by date, oldest first: `YYYY/MM/DD.json`, `YYYY-MM-DD.md` and the like.
 
     A day that has both is read from its `.json` record. Raises `InputError` where there is no page, or where
-    a day has two files of one kind."""
+    a day has two files of one kind.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give the folder of daily pages")
@@ -117,7 +118,8 @@ def build_site(
 
     A day without papers is left out. Raises `InputError` for a file that is no page or is of another day, for
     two pages of one day, for an `out` that holds a site of someone else, and for a `base_url` that is no
-    address."""
+    address.
+    """
     require("daily", "feedgen")
     from paperworks.papers.feed import atom_feed
 
@@ -271,7 +273,8 @@ def _write_changed(path: Path, text: str) -> bool:
 
 def _remove(out: Path, path: str) -> bool:
     """Remove a file that an earlier build listed, and the folders that it leaves empty; never outside
-    `out`."""
+    `out`.
+    """
     file = out / path
     if not file.resolve().is_relative_to(out.resolve()) or not file.is_file():
         return False

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 
 from paperworks.errors import InputError, require
@@ -55,7 +56,8 @@ def send_slack(
     which knows no threads: the same in as few messages as hold it. `SLACK_API_URL` is another address of the
     API. `link` is where the page is on the web. Papers that `journal` lists for the place are not posted
     again, unless `force`. Rate limits are waited for. Raises `InputError` for a missing variable and for what
-    Slack refuses; papers posted before that are in the journal."""
+    Slack refuses; papers posted before that are in the journal.
+    """
     require("daily", "slack_sdk")
     page, tag = with_papers(page, language)
     channel = channel or os.environ.get("SLACK_CHANNEL")
@@ -107,7 +109,7 @@ def _retries() -> list[Any]:
 @contextmanager
 def _problems() -> Iterator[None]:
     """Turns what the SDK raises into one line that has no secret in it."""
-    from slack_sdk.errors import SlackApiError, SlackClientError
+    from slack_sdk.errors import SlackApiError, SlackRequestError
 
     try:
         yield
@@ -120,7 +122,7 @@ def _problems() -> Iterator[None]:
         raise InputError(
             f"Slack refuses: {code}; {_CURES.get(code, 'see the code in the API reference')}"
         ) from error
-    except (SlackClientError, OSError) as error:
+    except (SlackRequestError, OSError, HTTPException) as error:
         raise InputError(
             f"Slack cannot be reached ({type(error).__name__}): run again, it goes on there"
         ) from error
@@ -140,9 +142,8 @@ def _post_thread(
                 text=heading(page, tag), blocks=blocks, thread_ts=entry.get("thread"), **about
             )
             entry.setdefault("thread", answer["ts"])
-            entry.setdefault("channel", answer["channel"])
             sent += 1
-        journal.write(page.date, place, entry)
+            journal.write(page.date, place, entry)
     for paper, anchor in zip(page.papers, anchors_of(page), strict=True):
         if anchor not in posted:
             for blocks in _in_messages(_paper_blocks(paper, tag)):
@@ -241,8 +242,8 @@ def _in_messages(blocks: Sequence[Block]) -> list[Sequence[Block]]:
 
 
 def _pieces(text: str) -> list[str]:
-    """Markdown as Slack's markup, in pieces of at most `TEXT` characters, cut between lines, sentences or
-    words."""
+    """Markdown as Slack's markup, in pieces of at most `TEXT` characters, cut between lines, sentences or words.
+    """
     whole = _markup(text)
     if len(whole) <= TEXT:
         return [whole] if whole.strip() else []

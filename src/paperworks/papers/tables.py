@@ -9,7 +9,16 @@ from paperworks.papers.contexts import Document
 from paperworks.papers.quantities import Quantity
 from paperworks.papers.units import Unit, things_in, unit_at
 
-_MAGNITUDES = {"K": 1e3, "k": 1e3, "M": 1e6, "B": 1e9, "T": 1e12, "million": 1e6, "billion": 1e9, "thousand": 1e3}
+_MAGNITUDES = {
+    "K": 1e3,
+    "k": 1e3,
+    "M": 1e6,
+    "B": 1e9,
+    "T": 1e12,
+    "million": 1e6,
+    "billion": 1e9,
+    "thousand": 1e3,
+}
 _MAGNITUDES |= {"만": 1e4, "억": 1e8, "조": 1e12}
 
 
@@ -40,7 +49,10 @@ def with_column_units(document: Document) -> Document:
 def header_unit(header: str) -> tuple[float, Unit | None]:
     """The factor and the unit that a column's header gives, `(1.0, None)` for none."""
     factor, unit = 1.0, None
+    header = re.sub(r"\([^)]*/\s?(?:s|min|h|image|img|frame|token|step|epoch|query)\)", "", header)
     for inside in re.findall(r"[(\[]([^)\]]{1,24})[)\]]", header):
+        if "/" in inside and not unit_at(inside.strip(), 0):
+            continue
         for word in [inside.strip(), *re.split(r"[\s,/]+", inside)]:
             if word in _MAGNITUDES:
                 factor = _MAGNITUDES[word]
@@ -49,11 +61,24 @@ def header_unit(header: str) -> tuple[float, Unit | None]:
     if unit is None:
         for match in re.finditer(r"(?<![A-Za-z가-힣%])(?:[A-Za-z]+|[가-힣]+|%)", header):
             found = unit_at(header, match.start())
-            if found and found[0].kind not in ("length", "mass", "points", "times", "rank", "bits", "energy", "power"):
+            if found and found[0].kind not in (
+                "length",
+                "mass",
+                "points",
+                "times",
+                "rank",
+                "bits",
+                "energy",
+                "power",
+            ):
                 unit = found[0]
                 break
     if unit is None and (things := things_in(re.sub(r"[(\[].*", "", header))):
-        unit = Unit("count", thing=things[-1][0]) if things[-1][0] not in ("model", "task", "data set", "class") else None
+        unit = (
+            Unit("count", thing=things[-1][0])
+            if things[-1][0] not in ("model", "task", "data set", "class")
+            else None
+        )
     return factor, unit
 
 

@@ -1,5 +1,6 @@
 """The page as plain text, as an e-mail or a terminal shows it: wrapped by the width of its characters on the
-screen."""
+screen.
+"""
 
 from __future__ import annotations
 
@@ -60,6 +61,11 @@ def render_text(
     `language` is as in `render_html`; `link` is where the page is on the web.
     """
     page, tag = in_site_language(page, language)
+    return text_of(page, tag, link, width)
+
+
+def text_of(page: Page, tag: str, link: str | None, width: int = WIDTH) -> str:
+    """`render_text` for a page and an interface that `in_site_language` gave."""
     top = heading(page, tag)
     lines = [top, "=" * cell_len(top), counted(len(page.papers), tag, "paper", "papers")]
     lines += [link] if link else []

@@ -68,6 +68,7 @@ _MEASURES: dict[str, tuple[tuple[float, str], ...]] = {
     "area": ((1e4, "ha|hectares?|헥타르"), (1e6, "km²|km2|제곱킬로미터"), (1.0, "m²|m2|제곱미터")),
     "speed": ((1.0, "m/s|미터/초"), (1 / 3.6, "km/h|시속")),
     "rotation": ((1.0, "rpm|RPM"),),
+    "energy by length": ((1.0, "J/m"),),
     "energy": ((1e-3, "mJ"), (1.0, "J|joules?|줄(?=[ ,.)]|$)"), (1e3, "kJ"), (3.6e6, "kWh")),
     "length": (
         (1e-9, "nm|나노미터"),
@@ -110,7 +111,8 @@ _THINGS = {
     ),
     "layer": "layers?|blocks?|층(?!위)|레이어|블록",
     "head": "heads?|헤드",
-    "step": "steps?|iterations?|updates?|스텝|단계|반복|이터레이션",
+    "step": "steps?|iterations?|updates?|스텝|반복|이터레이션",
+    "stage": "stages?|levels?|phases?|단계|레벨|수준",
     "epoch": "epochs?|에폭|에포크",
     "sentence": "sentences?|utterances?|문장|발화",
     "word": "words?|단어|어절",
