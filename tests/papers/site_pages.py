@@ -35,7 +35,9 @@ def small_pages() -> list[Page]:
         votes=30,
         sections={"What's New": f"{EVIL} 데이터셋의 모델"},
     )
-    bullets = Paper(title="Free bullets", votes=None, bullets=["하나의 점", "two words"], url="javascript:alert(1)")
+    bullets = Paper(
+        title="Free bullets", votes=None, bullets=["하나의 점", "two words"], url="javascript:alert(1)"
+    )
     return [
         Page(date=datetime.date(2024, 7, 1), language="ko", papers=[first, second]),
         Page(date=datetime.date(2024, 7, 2), language="ko", papers=[bullets, first, second, first]),
@@ -53,7 +55,9 @@ def write_pages(folder: Path, pages: list[Page]) -> None:
 
 def read_index(script: str) -> tuple[dict, dict[str, dict[int, int]]]:
     """What the search index holds: the papers as shown, and each term's papers with their weights."""
-    head, data = re.fullmatch(r'self\.searchIndex = \{\.\.\.(\{.*\}), data: "([A-Za-z0-9+/=]+)"\};\n', script).groups()
+    head, data = re.fullmatch(
+        r'self\.searchIndex = \{\.\.\.(\{.*\}), data: "([A-Za-z0-9+/=]+)"\};\n', script
+    ).groups()
     head = json.loads(head)
     raw, parts, at = zlib.decompress(base64.b64decode(data), -15), [], 0
     for size in head["parts"]:

@@ -122,7 +122,11 @@ def slack(monkeypatch):
     slack.server.server_close()
 
 
-LIMITED = (429, {"Retry-After": "1", "Content-Type": "application/json"}, b'{"ok": false, "error": "ratelimited"}')
+LIMITED = (
+    429,
+    {"Retry-After": "1", "Content-Type": "application/json"},
+    b'{"ok": false, "error": "ratelimited"}',
+)
 
 
 def refusal(code: str) -> tuple[int, dict[str, str], bytes]:
@@ -161,13 +165,21 @@ def test_what_slack_would_read_as_markup_is_escaped(slack, journal):
 def test_texts_and_titles_of_any_length_stay_within_slacks_limits_and_lose_nothing(slack, journal):
     long = " ".join(f"word{number}&" for number in range(20000))
     papers = [
-        Paper(title="T" * 4000, authors=["A" * 5000], bullets=[long], unplaced=["<" * 7000], arxiv_id="2401.00001"),
+        Paper(
+            title="T" * 4000,
+            authors=["A" * 5000],
+            bullets=[long],
+            unplaced=["<" * 7000],
+            arxiv_id="2401.00001",
+        ),
         *(Paper(title=f"Paper {number} " + "x" * 300) for number in range(120)),
     ]
     send_slack(Page(date="2024-01-02", papers=papers), journal, channel="C1")
     texts = slack.texts()
     whole = " ".join(texts).split()
-    assert [word for word in whole if word.startswith("word")] == [f"word{number}&amp;" for number in range(20000)]
+    assert [word for word in whole if word.startswith("word")] == [
+        f"word{number}&amp;" for number in range(20000)
+    ]
     assert "".join(texts).count("&lt;") == 7000
 
 
@@ -365,7 +377,9 @@ def test_an_address_that_the_server_refuses_keeps_nobody_else_from_theirs(post_o
 
 def test_hostile_texts_stay_texts_in_a_mail(post_office, journal):
     box = post_office()
-    evil = Paper(title="<script>x</script>\r\nBcc: z@example.org", url="javascript:x", sections={"A": "<img src=x>"})
+    evil = Paper(
+        title="<script>x</script>\r\nBcc: z@example.org", url="javascript:x", sections={"A": "<img src=x>"}
+    )
     send_email(Page(date="2024-01-02", papers=[evil]), journal, ["a@example.org"], language="en")
     (message,) = box.messages()
     assert message["Bcc"] is None
@@ -375,7 +389,9 @@ def test_hostile_texts_stay_texts_in_a_mail(post_office, journal):
     assert [a["href"] for a in document.all("a")] == []
 
 
-@pytest.mark.parametrize("address", ["nobody", "a@", "@b.org", "a@b.org\nBcc: c@d.org", "a@b.org, c@d.org", ""])
+@pytest.mark.parametrize(
+    "address", ["nobody", "a@", "@b.org", "a@b.org\nBcc: c@d.org", "a@b.org, c@d.org", ""]
+)
 def test_an_address_that_is_none_is_refused_before_anything_is_sent(post_office, page, journal, address):
     box = post_office()
     with pytest.raises(InputError, match="no e-mail address"):
@@ -421,7 +437,18 @@ def test_a_wrong_variable_of_mail_is_named(post_office, page, journal, monkeypat
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl to make a certificate")
 def test_a_certificate_is_checked_before_anything_is_sent(post_office, page, journal, monkeypatch, tmp_path):
-    request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=127.0.0.1"]
+    request = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "1",
+        "-subj",
+        "/CN=127.0.0.1",
+    ]
     request += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "cert.pem"]
     subprocess.run(request, cwd=tmp_path, check=True, capture_output=True, timeout=60)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -459,7 +486,9 @@ def test_a_page_of_bullets_is_text_too():
 
 
 def test_a_page_in_another_language_is_the_same_in_text_and_html(post_office, journal):
-    paper = Paper(title="T", sections={"What's New": "日本語"}, translations={"en": {"What's New": "English"}})
+    paper = Paper(
+        title="T", sections={"What's New": "日本語"}, translations={"en": {"What's New": "English"}}
+    )
     box = post_office()
     send_email(Page(date="2024-01-02", language="ja", papers=[paper]), journal, ["a@example.org"])
     plain, html = (part.get_content() for part in box.messages()[0].iter_parts())

@@ -32,7 +32,9 @@ SHARED = Path(os.environ.get("PAPERWORKS_SHARED_PAGES", Path(__file__).parents[2
 def site(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     write_pages(folder / "pages", small_pages())
-    report = build_site(folder / "pages", folder / "out", title="My <papers>", base_url="https://example.org/papers")
+    report = build_site(
+        folder / "pages", folder / "out", title="My <papers>", base_url="https://example.org/papers"
+    )
     assert (report.days, report.papers, report.written, report.removed) == (4, 18, 7, 0)
     return folder / "out"
 
@@ -64,7 +66,9 @@ def test_every_link_within_the_site_leads_to_a_file_and_an_anchor_that_is_there(
 
 def test_a_day_leads_to_the_days_beside_it(site):
     links = {
-        (a.get("rel"), a["href"]) for a in Document((site / "2024/07/02.html").read_text()).all("a") if a.get("rel")
+        (a.get("rel"), a["href"])
+        for a in Document((site / "2024/07/02.html").read_text()).all("a")
+        if a.get("rel")
     }
     assert links == {("prev", "../../2024/07/01.html"), ("next", "../../2024/08/22.html")}
     for path, rel in (("2024/07/01.html", "next"), ("2024/08/23.html", "prev")):
@@ -93,7 +97,11 @@ def test_hostile_texts_are_escaped_in_every_file(site):
     for path in site.rglob("*.html"):
         document = Document(path.read_text(encoding="utf-8"))
         assert len(document.all("script")) == 1
-        assert all(a.get("href", "").split(":")[0] in ("https", "http") for a in document.all("a") if ":" in a["href"])
+        assert all(
+            a.get("href", "").split(":")[0] in ("https", "http")
+            for a in document.all("a")
+            if ":" in a["href"]
+        )
     assert EVIL in Document((site / "index.html").read_text(encoding="utf-8")).text()
 
 
@@ -109,12 +117,17 @@ def test_the_feed_is_atom_with_stable_ids_and_absolute_links(site):
         for name in ("id", "title", "updated"):
             assert len(element.findall(f"{ATOM}{name}")) == 1, name
         datetime.datetime.fromisoformat(element.findtext(f"{ATOM}updated"))
-        assert all(link.get("href").startswith("https://example.org/papers/") for link in element.findall(f"{ATOM}link"))
+        assert all(
+            link.get("href").startswith("https://example.org/papers/")
+            for link in element.findall(f"{ATOM}link")
+        )
     assert feed.findtext(f"{ATOM}title") == "My <papers>"
     assert feed.find(f"{ATOM}author/{ATOM}name").text
     assert {link.get("rel") for link in feed.findall(f"{ATOM}link")} == {"self", "alternate"}
     ids = [entry.findtext(f"{ATOM}id") for entry in feed.findall(f"{ATOM}entry")]
-    assert ids == [f"https://example.org/papers/2024/{day}.html" for day in ("08/23", "08/22", "07/02", "07/01")]
+    assert ids == [
+        f"https://example.org/papers/2024/{day}.html" for day in ("08/23", "08/22", "07/02", "07/01")
+    ]
     content = feed.findall(f"{ATOM}entry/{ATOM}content")[-1]
     assert content.get("type") == "html"
     inner = Document(content.text)
@@ -125,7 +138,10 @@ def test_the_feed_is_atom_with_stable_ids_and_absolute_links(site):
 
 def test_a_feed_without_an_address_and_with_more_days_than_it_holds(tmp_path):
     pages = [
-        Page(date=datetime.date(2024, 1, 1) + datetime.timedelta(day), papers=[Paper(title="Odd \uffff\x85 title")])
+        Page(
+            date=datetime.date(2024, 1, 1) + datetime.timedelta(day),
+            papers=[Paper(title="Odd \uffff\x85 title")],
+        )
         for day in range(NEWEST + 3)
     ]
     build_site(pages, tmp_path)
@@ -233,7 +249,9 @@ def test_two_pages_of_a_day_are_refused(tmp_path):
         find_pages(tmp_path)
 
 
-@pytest.mark.parametrize("address", ["example.org", "ftp://example.org", "https://", "https://a.org/?x", "https://a b"])
+@pytest.mark.parametrize(
+    "address", ["example.org", "ftp://example.org", "https://", "https://a.org/?x", "https://a b"]
+)
 def test_an_address_that_is_none_is_refused(address, tmp_path):
     with pytest.raises(InputError, match="no address of a site"):
         build_site(small_pages(), tmp_path / "out", base_url=address)
@@ -333,7 +351,11 @@ def test_the_shared_pages_make_a_site(tmp_path):
 
 def paperworks(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "paperworks", *arguments], capture_output=True, text=True, timeout=60, **options
+        [sys.executable, "-m", "paperworks", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        **options,
     )
 
 
@@ -343,7 +365,9 @@ def test_the_command_builds_a_site_and_says_what_it_did(tmp_path):
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert (report["days"], report["written"]) == (4, 7)
-    assert "paperworks backward-compatible --help" in (tmp_path / "site/2024/08/22.html").read_text(encoding="utf-8")
+    assert "paperworks backward-compatible --help" in (tmp_path / "site/2024/08/22.html").read_text(
+        encoding="utf-8"
+    )
     assert "<title>Mine</title>" in (tmp_path / "site/index.html").read_text(encoding="utf-8")
     again = paperworks("site", "build", cwd=tmp_path)
     assert again.stdout.strip() == "site/index.html"

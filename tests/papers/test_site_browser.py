@@ -146,7 +146,20 @@ def expected(query: str) -> set[str]:
 
 def test_search_finds_what_a_scan_of_all_papers_finds(visit):
     seen = visit()
-    for query in ("모델", "모델을", "성능", "v", "이", "video model", "데이터", "llm", "a b", "점", "학습 모델", "1"):
+    for query in (
+        "모델",
+        "모델을",
+        "성능",
+        "v",
+        "이",
+        "video model",
+        "데이터",
+        "llm",
+        "a b",
+        "점",
+        "학습 모델",
+        "1",
+    ):
         found = seen.ask(query)
         while seen.page.is_visible("#more"):
             seen.page.click("#more")
@@ -156,8 +169,17 @@ def test_search_finds_what_a_scan_of_all_papers_finds(visit):
 
 
 def test_the_browser_takes_the_same_terms_from_a_text_as_the_index(visit):
-    texts = [text for page in small_pages() for paper in page.papers for text in (paper.sections or {}).values()]
-    texts += ["모델을 평가에서는 제안하였습니다", "İstanbul ΣΑΣ ﬁt Ｆｕｌｌ ½ ² ①", "日本語の論文 カタカナ", "e\u0301 à ñ", "𝔸𝕓 𐌰", "a_b·c"]
+    texts = [
+        text for page in small_pages() for paper in page.papers for text in (paper.sections or {}).values()
+    ]
+    texts += [
+        "모델을 평가에서는 제안하였습니다",
+        "İstanbul ΣΑΣ ﬁt Ｆｕｌｌ ½ ² ①",
+        "日本語の論文 カタカナ",
+        "e\u0301 à ñ",
+        "𝔸𝕓 𐌰",
+        "a_b·c",
+    ]
     seen = visit()
     seen.ask("모델")
     results = seen.page.evaluate(
@@ -203,7 +225,9 @@ def test_months_open_and_days_are_reached_by_the_tab_key(visit):
     stops = []
     for _ in range(9):
         page.keyboard.press("Tab")
-        stops.append(page.evaluate("document.activeElement.getAttribute('href') ?? document.activeElement.tagName"))
+        stops.append(
+            page.evaluate("document.activeElement.getAttribute('href') ?? document.activeElement.tagName")
+        )
     assert stops[:5] == ["#all", "feed.xml", "INPUT", "SUMMARY", "2024/08/23.html"]
     assert "2024/08/22.html" in stops
 
@@ -255,7 +279,9 @@ def test_dark_and_light_follow_the_reader(visit, path):
     grounds = {}
     for scheme in ("light", "dark"):
         page = visit("file", path, color_scheme=scheme).page
-        colours = page.evaluate("[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]")
+        colours = page.evaluate(
+            "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]"
+        )
         ground, ink = (sum(map(int, re.findall(r"\d+", colour))) for colour in colours)
         grounds[scheme] = ground
         assert abs(ground - ink) > 450

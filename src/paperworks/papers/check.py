@@ -48,7 +48,7 @@ class Report:
     def to_dict(self) -> dict[str, object]:
         """The report as `paperworks check --json` prints it."""
         return {
-            "figures": [figure.model_dump() for figure in self.figures],
+            "figures": [figure.model_dump(exclude={"section"}) for figure in self.figures],
             "unknown_names": self.unknown_names,
             "contradictions": self.contradictions,
             "found": self.found,
@@ -395,9 +395,8 @@ class Checker:
             if place in known and other is not figure and abs(self.summary.index_at(other.start) - index) <= 1
         ]
         for a, b in _pairs(near):
-            if kind := derivation(figure, a, b):
-                if place := self._either(a, b):
-                    return Match(figure, place, "derived", f"{kind} of {a.text} and {b.text}")
+            if (kind := derivation(figure, a, b)) and (place := self._either(a, b)):
+                return Match(figure, place, "derived", f"{kind} of {a.text} and {b.text}")
         here = self.summary.sentence_at(figure.start)
         best: Match | None = None
         for sentence in self._related(here, near):
@@ -447,8 +446,8 @@ class Checker:
                     indices[index] = indices.get(index, 0.0) + 1.0
         for word in here.words:
             if word.name and len(word.text) > 2:
-                for place in self._mentions(word.text):
-                    indices[place] = indices.get(place, 0.0) + 0.5
+                for index in self._mentions(word.text):
+                    indices[index] = indices.get(index, 0.0) + 0.5
         if len(self.source.spans) <= 120:
             for index in range(len(self.source.spans)):
                 indices.setdefault(index, 0.0)
@@ -465,7 +464,7 @@ class Checker:
     # the outcome
 
     def _idle(self, figure: Quantity) -> bool:
-        """A small count in words that the source does not mention is the summary's own counting, no figure of the paper."""
+        """Whether this is a small count in words that the source does not mention: the summary's own counting."""
         small = (
             figure.word and figure.unit.kind in ("", "count") and figure.value <= 10 and not figure.magnitude
         )
@@ -590,9 +589,8 @@ def agrees(figure: Quantity, place: Quantity) -> bool:
         return agrees(replace(figure, high=None), replace(place, high=None)) and agrees(
             replace(figure, value=figure.high, high=None), replace(place, value=place.high, high=None)
         )
-    if figure.spread is not None:
-        if place.spread is None or not agrees(figure.spread, place.spread):
-            return False
+    if figure.spread is not None and (place.spread is None or not agrees(figure.spread, place.spread)):
+        return False
     if figure.signed and place.signed and (figure.value < 0) != (place.value < 0):
         return False
     return any(_equal(figure, mine, theirs, step) for mine, theirs, step in _scales(figure, place))
@@ -618,11 +616,10 @@ def _scales(figure: Quantity, place: Quantity) -> Iterable[tuple[float, float, f
                 yield a, b * 100, step * 100
         elif mine.kind != "percent" and a <= 1.5:
             yield a, b / 100, step / 100
-    if kinds == {"fraction", "times"}:
-        if theirs.kind == "times" and b:
-            yield a, 1 / b, step / b**2
-        elif theirs.kind == "fraction" and b:
-            yield a, 1 / b, step / b**2
+    if kinds == {"fraction", "times"} and (
+        (theirs.kind == "times" and b) or (theirs.kind == "fraction" and b)
+    ):
+        yield a, 1 / b, step / b**2
     if kinds == {"times", "percent"} or kinds == {"points", "percentage points"}:
         if kinds == {"points", "percentage points"}:
             yield a, b, step
@@ -705,7 +702,7 @@ def _equal(figure: Quantity, mine: float, theirs: float, step: float) -> bool:
 def comparable(a: Quantity, b: Quantity) -> bool:
     """Whether two figures could be taken for each other: the same kind of unit."""
     kinds = {a.unit.kind, b.unit.kind}
-    if a.magnitude != b.magnitude or a.word != b.word and not kinds & {"times", "fraction"}:
+    if a.magnitude != b.magnitude or (a.word != b.word and not kinds & {"times", "fraction"}):
         return False
     low, high = sorted((abs(a.base), abs(b.base)))
     if not low or high / low > (200 if "" in kinds else 1000):
@@ -755,13 +752,16 @@ def derivation(figure: Quantity, a: Quantity, b: Quantity, *, column: bool = Fal
     """
     kinds = {a.unit.kind, b.unit.kind}
     if (
-        kinds == {"count"}
-        and a.unit.thing != b.unit.thing
-        and figure.unit.kind in ("count", "")
-        and figure.value >= 8
+        (
+            kinds == {"count"}
+            and a.unit.thing != b.unit.thing
+            and figure.unit.kind in ("count", "")
+            and figure.value >= 8
+        )
+        and min(a.value, b.value) >= 2
+        and math.isclose(a.value * b.value, figure.value, rel_tol=1e-9)
     ):
-        if min(a.value, b.value) >= 2 and math.isclose(a.value * b.value, figure.value, rel_tol=1e-9):
-            return "product"
+        return "product"
     if "percent" in kinds and len(kinds) == 2 and not kinds & {"", "points", "percentage points"}:
         share, whole = (a, b) if a.unit.kind == "percent" else (b, a)
         part = whole.base * share.value / 100
@@ -807,11 +807,8 @@ def derivation(figure: Quantity, a: Quantity, b: Quantity, *, column: bool = Fal
     two_digits = figure.value >= 10 or figure.step < 1 or figure.about
     if kind == "percent":
         rate = 100 * (high - low)
-        if (
-            near(rate / low, min(50 * error / low, 0.3))
-            and two_digits
-            or near(rate / high, min(50 * error / high, 0.3))
-            and two_digits
+        if (near(rate / low, min(50 * error / low, 0.3)) and two_digits) or (
+            near(rate / high, min(50 * error / high, 0.3)) and two_digits
         ):
             return "relative change"
         if (
@@ -834,7 +831,7 @@ def derivation(figure: Quantity, a: Quantity, b: Quantity, *, column: bool = Fal
         return ""
     value = abs(figure.base)
     step = figure.step * figure.unit.factor
-    if kind and kinds == {kind} or not kind or kind == "count":
+    if (kind and kinds == {kind}) or not kind or kind == "count":
         if abs(value - (high - low)) <= step / 2 * (1 + 1e-6) and (two_digits or kind not in ("", "count")):
             return "difference"
         if abs(value - (high + low)) <= step / 2 * (1 + 1e-6) and (two_digits or kind not in ("", "count")):

@@ -6,6 +6,7 @@ Latin words as they are, Korean ones through the glossary.
 
 from __future__ import annotations
 
+import itertools
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
@@ -25,17 +26,187 @@ _ABBREVIATION = re.compile(
 _WORD = re.compile(
     r"(?:\d+(?:\.\d+)?[A-Za-z]|[A-Za-zÀ-ɏ])[A-Za-z0-9À-ɏ]*(?:[-’'./+&][A-Za-z0-9À-ɏ]+)*|[가-힣]+"
 )
-_STOP = set(
-    "a an the of in on at by to for from with and or but as is are was were be been being it its this that these those "
-    "we our they their he she his her you your i can could may might will would shall should do does did done not no nor "
-    "than then so such which who whom whose what when where while also more most very only just both each other into over "
-    "under about after before between through during per via using use used uses show shows shown has have had there here "
-    "out up down off if all any some many much few same own too vs versus against compared compare respectively achieves "
-    "achieve achieved reaches reach reached obtains obtain obtained gets get scores scored reports reported report paper "
-    "results result model models method methods approach approaches performance propose proposed proposes new work study "
-    "across within without however moreover further even still ours et al one two three i.e e.g attains attain yields "
-    "while whereas well on-par around nearly almost approximately roughly times".split()
-)
+_STOP = {
+    "a",
+    "an",
+    "the",
+    "of",
+    "in",
+    "on",
+    "at",
+    "by",
+    "to",
+    "for",
+    "from",
+    "with",
+    "and",
+    "or",
+    "but",
+    "as",
+    "is",
+    "are",
+    "was",
+    "were",
+    "be",
+    "been",
+    "being",
+    "it",
+    "its",
+    "this",
+    "that",
+    "these",
+    "those",
+    "we",
+    "our",
+    "they",
+    "their",
+    "he",
+    "she",
+    "his",
+    "her",
+    "you",
+    "your",
+    "i",
+    "can",
+    "could",
+    "may",
+    "might",
+    "will",
+    "would",
+    "shall",
+    "should",
+    "do",
+    "does",
+    "did",
+    "done",
+    "not",
+    "no",
+    "nor",
+    "than",
+    "then",
+    "so",
+    "such",
+    "which",
+    "who",
+    "whom",
+    "whose",
+    "what",
+    "when",
+    "where",
+    "while",
+    "also",
+    "more",
+    "most",
+    "very",
+    "only",
+    "just",
+    "both",
+    "each",
+    "other",
+    "into",
+    "over",
+    "under",
+    "about",
+    "after",
+    "before",
+    "between",
+    "through",
+    "during",
+    "per",
+    "via",
+    "using",
+    "use",
+    "used",
+    "uses",
+    "show",
+    "shows",
+    "shown",
+    "has",
+    "have",
+    "had",
+    "there",
+    "here",
+    "out",
+    "up",
+    "down",
+    "off",
+    "if",
+    "all",
+    "any",
+    "some",
+    "many",
+    "much",
+    "few",
+    "same",
+    "own",
+    "too",
+    "vs",
+    "versus",
+    "against",
+    "compared",
+    "compare",
+    "respectively",
+    "achieves",
+    "achieve",
+    "achieved",
+    "reaches",
+    "reach",
+    "reached",
+    "obtains",
+    "obtain",
+    "obtained",
+    "gets",
+    "get",
+    "scores",
+    "scored",
+    "reports",
+    "reported",
+    "report",
+    "paper",
+    "results",
+    "result",
+    "model",
+    "models",
+    "method",
+    "methods",
+    "approach",
+    "approaches",
+    "performance",
+    "propose",
+    "proposed",
+    "proposes",
+    "new",
+    "work",
+    "study",
+    "across",
+    "within",
+    "without",
+    "however",
+    "moreover",
+    "further",
+    "even",
+    "still",
+    "ours",
+    "et",
+    "al",
+    "one",
+    "two",
+    "three",
+    "i.e",
+    "e.g",
+    "attains",
+    "attain",
+    "yields",
+    "whereas",
+    "well",
+    "on-par",
+    "around",
+    "nearly",
+    "almost",
+    "approximately",
+    "roughly",
+    "times",
+}
 _STOP_STEMS = {stem(word) for word in _STOP}
 _GENERIC_KOREAN = {
     stem(word)
@@ -94,8 +265,8 @@ def words_of(text: str, *, korean: bool, offset: int = 0) -> list[Word]:
         word = match[0]
         if word[0] >= "가" and word[0] <= "힣":
             hits = in_english(word)
-            for place, stems in hits:
-                telling = tuple(one for one in stems if one not in _GENERIC_KOREAN)
+            for place, english in hits:
+                telling = tuple(one for one in english if one not in _GENERIC_KOREAN)
                 if telling:
                     begin = offset + match.start() + place
                     found.append(Word(begin, offset + match.end(), telling, False, word))
@@ -114,7 +285,7 @@ def words_of(text: str, *, korean: bool, offset: int = 0) -> list[Word]:
             first = False
             continue
         capital = word[0].isupper() and (
-            not first or len(word) > 1 and any(c.isupper() or c.isdigit() for c in word[1:])
+            not first or (len(word) > 1 and any(c.isupper() or c.isdigit() for c in word[1:]))
         )
         name = korean or capital or any(c.isdigit() for c in word) or any(c.isupper() for c in word[1:])
         found.append(
@@ -374,7 +545,7 @@ def _bind_conditions(
 ) -> None:
     """`78.4 at 64K`: a figure of another kind beside a figure may be the condition that it belongs to."""
     text, base = sentence.text, sentence.start
-    for a, b in zip(figures, figures[1:], strict=False):
+    for a, b in itertools.pairwise(figures):
         gap = text[a.end - base : b.start - base]
         if a.unit.kind == b.unit.kind and a.magnitude == b.magnitude and a.unit.thing == b.unit.thing:
             continue
@@ -443,8 +614,7 @@ def _role(text: str, figure: Quantity, base: int, figures: Sequence[Quantity], i
     if _FROM.search(before):
         return "<from>"
     if _TO.search(before) and (
-        previous
-        and (_FROM.search(text[max(0, previous.start - base - 40) : previous.start - base]))
+        (previous and (_FROM.search(text[max(0, previous.start - base - 40) : previous.start - base])))
         or re.search(r"\bfrom\b", following)
         or re.search(
             r"(?:increas|decreas|improv|reduc|rais|lower|drop|ris|fall|fell|rose|grow|grew|cut|boost|climb|jump)\w*[^.]{0,24}to\s",
@@ -496,8 +666,10 @@ def _bind_lists(
             run.append(nxt)
         if len(run) > 1:
             start = figures[place - 1].end if place else base
-            names = [word for word in words if word.name and start <= word.start and word.end <= run[0].start]
-            names = _phrases(names, text, base)
+            before = [
+                word for word in words if word.name and start <= word.start and word.end <= run[0].start
+            ]
+            names = _phrases(before, text, base)
             if not respectively and not sentence.korean and _OWN.match(text[run[-1].end - base :]):
                 names = []
             if len(names) < len(run) and respectively:
@@ -540,7 +712,7 @@ def _enumerated(groups: list[list[Word]], text: str, base: int, n: int) -> list[
                 r"[\s,/]*(?:and|or|와|과|및|,|그리고|의|는|은|vs\.?)?[\s,]*(?:the )?",
                 text[a[-1].end - base : b[0].start - base],
             )
-            for a, b in zip(chosen, chosen[1:], strict=False)
+            for a, b in itertools.pairwise(chosen)
         )
         if joined:
             return chosen

@@ -8,6 +8,7 @@ parts      the parts are more than the whole, or do not add up to it
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Iterator
@@ -77,7 +78,7 @@ def _sizes(sentence: Sentence) -> Iterator[Contradiction]:
         if not is_size or (a.unit.thing not in ("parameter", "") and not a.named):
             continue
         for b in figures:
-            if b is a or b.named or not b.magnitude or abs(b.start - a.end) > 60 and b.start > a.start:
+            if b is a or b.named or not b.magnitude or (abs(b.start - a.end) > 60 and b.start > a.start):
                 continue
             counts = b.unit.thing == "parameter" or (
                 not b.unit.thing
@@ -88,7 +89,7 @@ def _sizes(sentence: Sentence) -> Iterator[Contradiction]:
                     else "",
                 )
             )
-            if not counts or b.start < a.start and a.start - b.end > 40:
+            if not counts or (b.start < a.start and a.start - b.end > 40):
                 continue
             first, last = min(a.end, b.end), max(a.start, b.start)
             between = sentence.text[first - sentence.start : max(first, last) - sentence.start]
@@ -262,8 +263,7 @@ def _follows(a: Quantity, b: Quantity, change: Quantity) -> bool:
         return (
             relative
             or (a.unit.kind in ("percent", "") and difference)
-            or max(x, y) <= 1
-            and abs(value - 100 * (high - low)) <= slack + 100 * error
+            or (max(x, y) <= 1 and abs(value - 100 * (high - low)) <= slack + 100 * error)
         )
     if change.unit.kind == "times":
         return abs(value - ratio) <= ratio_slack or abs(value - (ratio - 1)) <= ratio_slack
@@ -303,7 +303,7 @@ def _parts(sentence: Sentence) -> Iterator[Contradiction]:
         if not figure.named and not figure.factors and figure.high is None
     ]
     text, offset = sentence.text, sentence.start
-    for whole, part in zip(figures, figures[1:], strict=False):
+    for whole, part in itertools.pairwise(figures):
         between = text[whole.end - offset : part.start - offset]
         of = re.fullmatch(r"\s?(?:가운데|중에서|중)\s(?:[가-힣A-Za-z]+ ){0,3}", between) or re.fullmatch(
             r"(?:\s\w+){0,4},?\s(?:of (?:which|whom|these))(?:\s\w+){0,2}\s", between
@@ -339,8 +339,7 @@ def _parts(sentence: Sentence) -> Iterator[Contradiction]:
     ):
         total = sum(share.value for share in shares)
         joined = all(
-            len(text[a.end - offset : b.start - offset]) <= 24
-            for a, b in zip(shares, shares[1:], strict=False)
+            len(text[a.end - offset : b.start - offset]) <= 24 for a, b in itertools.pairwise(shares)
         )
         if (
             joined

@@ -21,6 +21,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
+from paperworks.papers.marks import notes_of, origin, page_score, score, to_html, with_marks
 from paperworks.papers.measured import NOTHING, claim_text, format_measured, format_number
 from paperworks.papers.model import Page, Paper
 from paperworks.papers.words import (
@@ -82,7 +83,7 @@ def render_html(
     tag = language or page.language or "ko"
     evidence = evidence or {}
     papers = [
-        _paper(paper, anchor, evidence, commands or {})
+        _paper(paper, anchor, evidence, commands or {}, tag)
         for paper, anchor in zip(page.papers, anchors_of(page), strict=True)
     ]
     template = environment().get_template("page.html.j2")
@@ -97,6 +98,7 @@ def render_html(
         totals=_counts(record for paper in papers for record in paper["records"]),
         figure=lambda name: _figure(name, figure_folder),
         neighbours=neighbours,
+        score=page_score(page),
     )
 
 
@@ -105,6 +107,7 @@ def _paper(
     anchor: str,
     evidence: Mapping[str, Sequence[Mapping[str, Any]]],
     commands: Mapping[str, str],
+    tag: str,
 ) -> dict[str, Any]:
     records = list(evidence.get(paper.arxiv_id or "", ()))
     return {
@@ -114,6 +117,12 @@ def _paper(
         "records": records,
         "counts": _counts(records),
         "command": commands.get(paper.arxiv_id or ""),
+        "marked": {
+            name: with_marks(text, name, paper.figures) for name, text in (paper.sections or {}).items()
+        },
+        "notes": notes_of(paper, tag),
+        "score": score(paper.figures),
+        "origin": origin(paper, tag),
     }
 
 
@@ -198,6 +207,7 @@ def environment() -> Environment:
         "counted": counted,
         "language_of": language_of,
         "claim_text": claim_text,
+        "marks": lambda html, anchor, label: Markup(to_html(str(html), anchor, label)),
     }
     environment.globals["nothing"] = NOTHING
     return environment

@@ -27,6 +27,7 @@ from typing import Any
 
 from paperworks.errors import InputError
 from paperworks.papers.lines import Heading, read_heading, read_label, read_point, write_authors
+from paperworks.papers.marks import checked_line
 from paperworks.papers.measured import markdown_table
 from paperworks.papers.model import Page, Paper, plain_text, usual_heading
 from paperworks.papers.reader import Reader
@@ -65,6 +66,8 @@ def render_markdown(page: Page, evidence: Mapping[str, Sequence[Mapping[str, Any
         if place < len(page.papers):
             paper = page.papers[place]
             parts.append(_render_paper(paper))
+            if line := checked_line(paper, page.language or "ko"):
+                parts.append(line)
             if records := (evidence or {}).get(paper.arxiv_id or ""):
                 parts.append(markdown_table(records, page.language or "ko"))
     return "\n\n".join(parts) + "\n\n"

@@ -1,7 +1,7 @@
 """What a page is: the day's papers, each with its facts, its sections and its bullets.
 
 The record of a day is `page.model_dump_json(indent=2)`; every rendering is made from it. Markdown carries all of it
-except `source`, `language`, `translations` and `figures`. What neither can represent is folded when a model is made:
+except `source`, `language`, `translations`, `figures` and `provenance`, of which it shows one line. What neither can represent is folded when a model is made:
 
 - a line break in a title, a name or a section's name becomes a space, and control characters become spaces;
 - texts lose spaces at the ends of their lines and more than one blank line in a row;
@@ -131,7 +131,10 @@ Tag = Annotated[str, Field(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$")]
 
 
 class FigureCheck(BaseModel):
-    """A quantity of a summary and what the paper's own text says about it; `start` and `end` are offsets."""
+    """A quantity of a summary and what the paper's own text says about it.
+
+    `start` and `end` are offsets in the checked text, which on a page is the paper's section `section`.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -144,6 +147,47 @@ class FigureCheck(BaseModel):
     source_start: int | None
     source_text: str | None
     note: str = ""
+    section: str = ""
+
+
+class Quoted(BaseModel):
+    """A sentence of the paper that a section quotes: `source.text[start:end]`, under `heading`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    section: str
+    text: str
+    start: int
+    end: int
+    heading: str
+
+
+class Provenance(BaseModel):
+    """How a summary came about.
+
+    `summarizer` made it from `text` (`html`, `pdf`, a `text` file or the `abstract` alone) at `url`, and did not read the sections
+    `left_out`; `repaired`: it was sent back once for figures that the paper does not have. `problem` says why there
+    is no summary, `notes` what else went wrong. `quotes` are the places of an extractive summary. `unknown_names` and
+    `contradictions` are what the check found besides the figures.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    summarizer: str | None = None
+    language: str | None = None
+    text: Literal["html", "pdf", "text", "abstract"] | None = None
+    url: str = ""
+    left_out: list[str] = []
+    repaired: bool = False
+    problem: str = ""
+    notes: list[str] = []
+    quotes: list[Quoted] = []
+    unknown_names: list[str] = []
+    contradictions: list[str] = []
+    project_page: str | None = None
+    models: list[str] = []
+    datasets: list[str] = []
+    spaces: list[str] = []
 
 
 class Paper(BaseModel):
@@ -151,7 +195,8 @@ class Paper(BaseModel):
 
     `sections` are in the page's language, `translations` in others, by language tag. `bullets` are points under no
     section. `unplaced` are blocks of raw Markdown that are none of these: paragraphs, tables, code, deeper headings.
-    `order` is the order of the blocks on the page where it is not the usual one of `usual_order`.
+    `order` is the order of the blocks on the page where it is not the usual one of `usual_order`. `figures` are the
+    checked quantities of `sections`, `provenance` says how these came about.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -168,6 +213,7 @@ class Paper(BaseModel):
     bullets: Texts = []
     code: Annotated[Link, AfterValidator(_web_link)] | None = None
     figures: list[FigureCheck] = []
+    provenance: Provenance | None = None
     unplaced: Raws = []
     order: list[Block] | None = None
 

@@ -1,14 +1,56 @@
-"""Names in a summary that its source never uses: models, data sets and benchmarks, as they are written in Latin letters."""
+"""Names in a summary that its source never uses: models, data sets and benchmarks, in Latin letters."""
 
 from __future__ import annotations
 
 import re
 
 _NAME = re.compile(r"(?<![A-Za-z0-9])[A-Za-z][A-Za-z0-9]*(?:[-.+/][A-Za-z0-9]+)*(?![A-Za-z0-9])")
-_UNITS = set(
-    "GB MB TB KB GHz MHz kHz Hz ms fps FPS dB GPU CPU TPU GPUs CPUs TPUs AI LLM LLMs API PDF HTML JSON USD UTC ID IDs OK "
-    "vs x K M B T GFLOPs TFLOPs FLOPs mAP AP AUC F1 BLEU".split()
-)
+_UNITS = {
+    "GB",
+    "MB",
+    "TB",
+    "KB",
+    "GHz",
+    "MHz",
+    "kHz",
+    "Hz",
+    "ms",
+    "fps",
+    "FPS",
+    "dB",
+    "GPU",
+    "CPU",
+    "TPU",
+    "GPUs",
+    "CPUs",
+    "TPUs",
+    "AI",
+    "LLM",
+    "LLMs",
+    "API",
+    "PDF",
+    "HTML",
+    "JSON",
+    "USD",
+    "UTC",
+    "ID",
+    "IDs",
+    "OK",
+    "vs",
+    "x",
+    "K",
+    "M",
+    "B",
+    "T",
+    "GFLOPs",
+    "TFLOPs",
+    "FLOPs",
+    "mAP",
+    "AP",
+    "AUC",
+    "F1",
+    "BLEU",
+}
 
 
 def unknown_names(summary: str, source: str) -> list[str]:

@@ -315,9 +315,8 @@ class _Scanner:
         if self.text[end : end + 1] in ("B", "b"):
             return None
         result = replace(quantity, end=end, factors=tuple(sides), text=self.text[quantity.start : end])
-        if unit := unit_at(self.text, end + (self.text[end : end + 1] == " ")):
-            if unit[0].kind == "pixels":
-                return replace(result, end=unit[1], text=self.text[quantity.start : unit[1]])
+        if (unit := unit_at(self.text, end + (self.text[end : end + 1] == " "))) and unit[0].kind == "pixels":
+            return replace(result, end=unit[1], text=self.text[quantity.start : unit[1]])
         return result
 
     def _unit(self, quantity: Quantity) -> Quantity:
@@ -405,9 +404,9 @@ class _Scanner:
         text, start, end = self.text, match.start(), match.end("number")
         last = before[-1:]
         after = text[end : end + 1]
-        if last and (last.isascii() and last.isalpha() or last == "_"):
-            if not re.search(r"(?<![A-Za-z])(?:x|US|USD)$", before) and not re.search(r"[가-힣]", last):
-                return self._size_or_no(match)
+        in_word = last and ((last.isascii() and last.isalpha()) or last == "_")
+        if in_word and not re.search(r"(?<![A-Za-z])(?:x|US|USD)$", before):
+            return self._size_or_no(match)
         if last and last in "-–.:/@#^" and len(before) > 1 and (before[-2].isalnum() or before[-2] in ")]"):
             if last == "@" or last == "#" or last == "^":
                 return "no"
@@ -554,16 +553,15 @@ class _Scanner:
             value = 12.0 if word.startswith("a") else 24.0
         elif " " in word:
             start += len(word.split()[0]) + 1 if word.split()[0] in ("per", "every", "each") else 0
-            value = _ENGLISH[word.split()[1]]
+            value = float(_ENGLISH[word.split()[1]])
         elif "-" in word:
             tens, ones = word.split("-")
             value = float(_WORDS[tens] + (1 if ones == "one" else _WORDS[ones]))
         else:
             value = float(_WORDS[word])
         end, magnitude = match.end(), " " in word
-        if more := _ENGLISH_MAGNITUDE.match(self.text, end):
-            if more[1]:
-                value, end, magnitude = value * _ENGLISH[more[1].lower()], more.end(), True
+        if (more := _ENGLISH_MAGNITUDE.match(self.text, end)) and more[1]:
+            value, end, magnitude = value * _ENGLISH[more[1].lower()], more.end(), True
         quantity = self._worded(start, end, value)
         step = value if magnitude else 1.0
         return replace(quantity, magnitude=magnitude, step=step, word=not magnitude)
@@ -693,9 +691,9 @@ def _korean(word: str) -> float:
 def _times_word(match: re.Match[str]) -> Quantity:
     word = (match[1] or match[2]).lower().replace("-", " ")
     start, end, text = match.start(), match.end(), match[0]
-    for stem, value in (("twice", 2), ("doubl", 2), ("thrice", 3), ("tripl", 3), ("quadrupl", 4)):
+    for stem, times in (("twice", 2.0), ("doubl", 2.0), ("thrice", 3.0), ("tripl", 3.0), ("quadrupl", 4.0)):
         if word.startswith(stem):
-            return Quantity(text, start, end, float(value), 1.0, Unit("times"), word=True)
+            return Quantity(text, start, end, times, 1.0, Unit("times"), word=True)
     if word in ("절반", "반으로") or "hal" in word:
         return Quantity(text, start, end, 0.5, 0.02, Unit("fraction"), word=True)
     count, _, part = word.partition(" ")

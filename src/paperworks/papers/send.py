@@ -26,9 +26,7 @@ JOURNAL_FORMAT = "paperworks.sent/1"
 
 @dataclass(frozen=True)
 class Sent:
-    """Where a page went, how many messages were sent now, and how many papers or readers had theirs
-    before.
-    """
+    """Where a page went, how many messages were sent now, how many papers or readers had it before."""
 
     to: str
     sent: int
