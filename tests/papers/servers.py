@@ -1,7 +1,7 @@
 """Servers on loopback that play the Hub's list of papers and arXiv, and misbehave in the ways that real ones do.
 
-A page is a list of replies: each request takes the next, and the last is played again for all that follow. What was asked
-is kept in `requests`, with the time and the headers.
+A page is a list of replies: each request takes the next, and the last is played again for all that follow. What was
+asked is kept in `requests`, with the time and the headers.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from urllib.parse import parse_qs, urlsplit
 
 
@@ -77,7 +78,7 @@ class Site:
     def gaps(self) -> list[float]:
         """Seconds between each request and the next."""
         times = sorted(request.time for request in self.requests)
-        return [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+        return [later - earlier for earlier, later in pairwise(times)]
 
     def _answer(self, handler: BaseHTTPRequestHandler) -> None:
         now = time.monotonic()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import ssl
 import subprocess
 import sys
@@ -321,11 +322,13 @@ def post_office(monkeypatch):
 
     def start(security: str = "none", **options) -> Box:
         box = Box()
-        server = controller.Controller(box, hostname="127.0.0.1", port=0, **options)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        server = controller.Controller(box, hostname="127.0.0.1", port=port, **options)
         server.start()
         running.append(server)
         monkeypatch.setenv("SMTP_HOST", "127.0.0.1")
-        monkeypatch.setenv("SMTP_PORT", str(server.server.sockets[0].getsockname()[1]))
+        monkeypatch.setenv("SMTP_PORT", str(port))
         monkeypatch.setenv("SMTP_SECURITY", security)
         monkeypatch.setenv("SMTP_FROM", "논문 <papers@example.org>")
         return box
@@ -519,7 +522,7 @@ def test_the_command_sends_the_newest_page_once(slack, page, tmp_path):
     for date in ("2024-08-21", "2024-08-22"):
         path = tmp_path / f"pages/{date.replace('-', '/')}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(page.model_copy(update={"date": date, "papers": page.papers[:1]}).model_dump_json())
+        path.write_text(Page(date=date, language="ko", papers=page.papers[:1]).model_dump_json())
     first = paperworks("slack", "--channel", "C1", "--json", cwd=tmp_path)
     assert first.returncode == 0, first.stderr
     assert json.loads(first.stdout) == {"date": "2024-08-22", "to": "slack C1", "sent": 2, "before": 0}

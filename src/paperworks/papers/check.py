@@ -17,14 +17,14 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from paperworks.papers.contexts import Document, Sentence, is_korean, words_of
+from paperworks.papers.contexts import Document, Sentence, words_of
 from paperworks.papers.model import FigureCheck
 from paperworks.papers.names import unknown_names
-from paperworks.papers.quantities import OTHER, Quantity, find_quantities, plain
-from paperworks.papers.tables import with_column_units
+from paperworks.papers.quantities import OTHER, Quantity
 
 FOUNDED = ("found", "derived")
 MARGIN = 0.8
+_TIMES = (60.0, 3600.0, 24.0, 7.0, 12.0)
 _HEADINGS = {"What's", "New", "What's New", "Technical", "Details", "Performance", "Highlights"}
 LEAST = 1.0
 NEARER = 0.3
@@ -67,17 +67,10 @@ class Match:
     fit: float = 0.0
 
 
-def read_document(text: str, *, names: bool = False) -> Document:
-    """A text with its figures and sentences."""
-    usual = plain(text)
-    document = Document(usual, find_quantities(usual, names=names), is_korean(usual))
-    return with_column_units(document) if " | " in usual else document
-
-
 def check_figures(summary: str, source: str | Document) -> Report:
     """Check all figures of `summary` against `source` (see the module); offsets are those of the texts as given."""
-    document = source if isinstance(source, Document) else read_document(source, names=True)
-    return Report(Checker(read_document(summary), document).run(), unknown_names(summary, document.text))
+    document = source if isinstance(source, Document) else Document(source, names=True)
+    return Report(Checker(Document(summary), document).run(), unknown_names(summary, document.text))
 
 
 class Checker:
@@ -85,10 +78,8 @@ class Checker:
 
     def __init__(self, summary: Document, source: Document) -> None:
         self.summary, self.source = summary, source
-        self.places = _by_size(source.figures)
-        self.by_digits: dict[str, list[Quantity]] = {}
-        for place in source.figures:
-            self.by_digits.setdefault(place.digits, []).append(place)
+        self._near: dict[int, list[Quantity]] = {}
+        self._kept: list[Quantity] = []
         self.settled: dict[int, int] = {}
         self._mentioned: dict[str, list[int]] = {}
         names = (
@@ -132,10 +123,10 @@ class Checker:
     # candidates: the same number in a unit that fits
 
     def _candidates(self, figure: Quantity) -> list[Quantity]:
-        found = [place for place in self.places.near(figure) if agrees(figure, place)]
+        found = [place for place in self.near(figure) if agrees(figure, place)]
         if figure.signed and not any(place.signed for place in found):
             turned = replace(figure, value=-figure.value)
-            if any(place.signed and agrees(turned, place) for place in self.places.near(turned)):
+            if any(place.signed and agrees(turned, place) for place in self.near(turned)):
                 return []
         if not found and figure.high is not None:
             found = self._both_ends(figure)
@@ -145,10 +136,10 @@ class Checker:
 
     def _both_ends(self, figure: Quantity) -> list[Quantity]:
         low, high = replace(figure, high=None), replace(figure, value=figure.high or 0.0, high=None)
-        ends = [place for place in self.places.near(high) if agrees(high, place)]
+        ends = [place for place in self.near(high) if agrees(high, place)]
         return [
             place
-            for place in self.places.near(low)
+            for place in self.near(low)
             if agrees(low, place)
             and any(self.source.index_at(end.start) == self.source.index_at(place.start) for end in ends)
         ]
@@ -157,13 +148,63 @@ class Checker:
         """A value and its spread that the source gives in one sentence, though not joined by ±."""
         value, spread = replace(figure, spread=None), figure.spread
         assert spread is not None
-        spreads = [place for place in self.places.near(spread) if agrees(spread, place)]
+        spreads = [place for place in self.near(spread) if agrees(spread, place)]
         return [
             place
-            for place in self.places.near(value)
+            for place in self.near(value)
             if place.spread is None
             and agrees(value, place)
             and any(self.source.index_at(one.start) == self.source.index_at(place.start) for one in spreads)
+        ]
+
+    def near(self, figure: Quantity) -> list[Quantity]:
+        """The figures of the source that may be this one, whatever their unit and magnitude."""
+        if id(figure) not in self._near:
+            self._near[id(figure)] = self._search(figure)
+            self._kept.append(figure)
+        return self._near[id(figure)]
+
+    def _search(self, figure: Quantity) -> list[Quantity]:
+        size = abs(figure.value) or 1.0
+        values = {
+            size,
+            abs(figure.high or figure.value),
+            *figure.factors,
+            math.prod(figure.factors or (1.0,)),
+        }
+        kind = figure.unit.kind
+        if kind == "percent":
+            values |= {size / 100, 100 / size}
+        elif kind in ("fraction", "times", ""):
+            values |= {1 / size, 100 * size}
+        elif kind in ("time", "gpu time"):
+            values |= {size * factor for factor in _TIMES} | {size / factor for factor in _TIMES}
+        if kind in _MEASURED:
+            values |= {size * 1000.0**power for power in (-3, -2, -1, 1, 2, 3)}
+        within = min(figure.step / size / 2, 0.06)
+        if kind == "fraction":
+            within = 0.09
+        elif figure.bound:
+            within = 0.13
+        elif figure.about:
+            within = max(within, 0.06)
+        indices: set[int] = set()
+        for value in values:
+            if value:
+                indices |= self.source.holding(value, within + 1e-6)
+        if figure.magnitude or size >= 1000:
+            for factor in (1e3, 1e6, 1e9, 1e12):
+                indices |= self.source.holding(size / factor, within + 1e-6, rows=True)
+        return [place for index in sorted(indices) for place in self.source.sentence(index).figures]
+
+    def _same_digits(self, figure: Quantity) -> list[Quantity]:
+        """The figures of the source with the same significant digits."""
+        indices = sorted(self.source.holding_digits(abs(figure.value)))
+        return [
+            place
+            for index in indices
+            for place in self.source.sentence(index).figures
+            if place.digits == figure.digits
         ]
 
     # which place, and whether it is about the same thing
@@ -233,7 +274,7 @@ class Checker:
         """A place with the same digits but another unit or magnitude whose words fit clearly better."""
         if len(figure.digits) < 2 or figure.factors or figure.high is not None:
             return None
-        for place in self.by_digits.get(figure.digits, ())[:100]:
+        for place in self._same_digits(figure)[:100]:
             if agrees(figure, place) or place.factors or place.named or not mistakable(figure, place):
                 continue
             if self._fit(figure, place)[1].fit > best.fit + NEAR_MISS:
@@ -429,8 +470,8 @@ class Checker:
                             yield a, b
 
     def _either(self, a: Quantity, b: Quantity) -> Quantity | None:
-        first = [place for place in self.places.near(a) if agrees(a, place)]
-        second = [place for place in self.places.near(b) if agrees(b, place)]
+        first = [place for place in self.near(a) if agrees(a, place)]
+        second = [place for place in self.near(b) if agrees(b, place)]
         for place in first:
             if any(self._together(place, other) for other in second):
                 return place
@@ -440,7 +481,7 @@ class Checker:
         """The sentences of the source that this sentence of the summary may rest on, the likeliest first."""
         indices: dict[int, float] = {}
         for other in [*near, *here.figures]:
-            for place in self.places.near(other):
+            for place in self.near(other):
                 if agrees(other, place):
                     index = self.source.index_at(place.start)
                     indices[index] = indices.get(index, 0.0) + 1.0
@@ -475,7 +516,8 @@ class Checker:
             place.unit.thing == figure.unit.thing != ""
             and place.value <= 20
             and self._overlap(here, self.source.sentence_at(place.start), figure, place) > 2
-            for place in self.source.figures
+            for sentence in self._related(here, [])
+            for place in sentence.figures
         )
 
     def _checked(self, figure: Quantity, match: Match | None) -> FigureCheck:
@@ -499,7 +541,7 @@ class Checker:
 
     def _hint(self, figure: Quantity) -> str:
         """What the source has instead, where a slip explains it."""
-        for place in self.source.figures:
+        for place in self._same_digits(figure):
             if place.unit.kind == figure.unit.kind or not place.unit.kind or not figure.unit.kind:
                 ratio = abs(figure.value / place.value) if place.value else 0.0
                 power = round(math.log10(ratio)) if ratio > 0 else 0
@@ -837,45 +879,6 @@ def derivation(figure: Quantity, a: Quantity, b: Quantity, *, column: bool = Fal
         if abs(value - (high + low)) <= step / 2 * (1 + 1e-6) and (two_digits or kind not in ("", "count")):
             return "sum"
     return ""
-
-
-class _BySize:
-    """The source's figures sorted by value, so that those near a value are found at once."""
-
-    def __init__(self, figures: Sequence[Quantity]) -> None:
-        from bisect import bisect_left, bisect_right
-
-        self._left, self._right = bisect_left, bisect_right
-        rows: list[tuple[float, Quantity]] = []
-        for figure in figures:
-            values = {abs(figure.value), abs(figure.base)}
-            if figure.high is not None:
-                values |= {abs(figure.high), abs(figure.high * figure.unit.factor)}
-            if figure.unit.kind in ("percent",):
-                values.add(abs(figure.value) / 100)
-            if figure.unit.kind in ("fraction", "times") and figure.value:
-                values.add(1 / abs(figure.value))
-            rows += [(value, figure) for value in values]
-        rows.sort(key=lambda row: row[0])
-        self._values = [value for value, _ in rows]
-        self._figures = [figure for _, figure in rows]
-
-    def near(self, figure: Quantity) -> list[Quantity]:
-        found: dict[int, Quantity] = {}
-        values = {abs(figure.value), abs(figure.base)}
-        if figure.unit.kind in ("percent",):
-            values.add(abs(figure.value) / 100)
-        if figure.unit.kind in ("fraction", "times") and figure.value:
-            values.add(1 / abs(figure.value))
-        for value in values:
-            low, high = value * 0.85 - 1e-12, value * 1.15 + 1e-12
-            for place in range(self._left(self._values, low), self._right(self._values, high)):
-                found[id(self._figures[place])] = self._figures[place]
-        return sorted(found.values(), key=lambda one: one.start)
-
-
-def _by_size(figures: Sequence[Quantity]) -> _BySize:
-    return _BySize(figures)
 
 
 def _is_hangul(text: str) -> bool:

@@ -7,14 +7,16 @@ Latin words as they are, Korean ones through the glossary.
 from __future__ import annotations
 
 import itertools
+import math
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 from paperworks.papers.glossary import in_english, stem
-from paperworks.papers.quantities import Quantity
+from paperworks.papers.quantities import RAW_NUMBER, Quantity, find_quantities, plain, raw_values
+from paperworks.papers.tables import with_column_units
 
 _END = re.compile(
     r"[.!?。](?:[\"'”’)\]*_]{0,2})(?=\s+(?:[\"'“‘(\[*_-]{0,2})[A-Z0-9가-힣])|\n+|[.!?。](?=\s*$)"
@@ -363,34 +365,38 @@ class Sentence:
         return _bind(self)
 
 
-@dataclass
 class Document:
-    """A text with its sentences and figures, ready to be asked what stands around a figure."""
+    """A text with its sentences and figures, ready to be asked what stands around a figure.
 
-    text: str
-    figures: list[Quantity]
-    korean: bool
-    spans: list[tuple[int, int]] = field(default_factory=list)
+    Figures are read sentence by sentence when they are needed, since most of a long paper is not: `holding` says where
+    a number may stand. `names`: sizes in names count as figures.
+    """
 
-    def __post_init__(self) -> None:
+    def __init__(self, text: str, *, names: bool = False) -> None:
+        self.text = plain(text)
+        self.names = names
+        self.korean = is_korean(self.text)
         self.spans = split_sentences(self.text)
         self._starts = [start for start, _ in self.spans]
-        self._places = [figure.start for figure in self.figures]
         self._cache: dict[int, Sentence] = {}
+
+    @cached_property
+    def figures(self) -> list[Quantity]:
+        """All figures in order."""
+        return [figure for index in range(len(self.spans)) for figure in self.sentence(index).figures]
 
     def sentence_at(self, offset: int) -> Sentence:
         """The sentence that holds `offset`."""
-        index = max(0, bisect_right(self._starts, offset) - 1)
-        return self.sentence(index)
+        return self.sentence(self.index_at(offset))
 
     def sentence(self, index: int) -> Sentence:
         """The sentence with this number."""
         if index not in self._cache:
             start, end = self.spans[index]
-            first, last = bisect_right(self._places, start - 1), bisect_right(self._places, end - 1)
             text = self.text[start:end]
             header: tuple[str, ...] = ()
             around = ""
+            figures = find_quantities(text, names=self.names, offset=start)
             if " | " in text:
                 top = index
                 while top > 0 and " | " in self._text_of(top - 1):
@@ -398,11 +404,10 @@ class Document:
                 header = tuple(self._text_of(top).split(" | ")) if top < index else ()
                 if top > 0:
                     around = self._text_of(top - 1)[-300:]
+                figures = with_column_units(text, start, header, figures)
             elif index > 0:
                 around = self._text_of(index - 1)[-300:]
-            self._cache[index] = Sentence(
-                start, end, text, self.figures[first:last], self.korean, header, around
-            )
+            self._cache[index] = Sentence(start, end, text, figures, self.korean, header, around)
         return self._cache[index]
 
     def index_at(self, offset: int) -> int:
@@ -418,15 +423,53 @@ class Document:
             bottom += 1
         return [self.sentence(place) for place in range(top, bottom + 1)]
 
+    def holding(self, value: float, within: float, *, rows: bool = False) -> set[int]:
+        """The sentences with a number of this value up to the share `within`; `rows`: only rows of tables."""
+        if self.korean:
+            return set(range(len(self.spans)))
+        values, places, _, _ = self._numbers
+        low, high = value * (1 - within) - 1e-12, value * (1 + within) + 1e-12
+        found = set(places[bisect_left(values, low) : bisect_right(values, high)])
+        return {index for index in found if " | " in self._text_of(index)} if rows else found
+
+    def holding_digits(self, value: float) -> set[int]:
+        """The sentences with a number of the digits of `value`, whatever its magnitude."""
+        if self.korean:
+            return set(range(len(self.spans)))
+        _, _, mantissas, places = self._numbers
+        one = mantissa(value)
+        return set(places[bisect_left(mantissas, one - 1e-6) : bisect_right(mantissas, one + 1e-6)])
+
+    @cached_property
+    def _numbers(self) -> tuple[list[float], list[int], list[float], list[int]]:
+        """All numbers, sorted, with the sentences that they stand in; the same by mantissa (from 1 up to 10)."""
+        rows = [
+            (value, bisect_right(self._starts, match.start()) - 1)
+            for match in RAW_NUMBER.finditer(self.text)
+            for value in raw_values(match)
+        ]
+        rows.sort()
+        digits = sorted((mantissa(value), index) for value, index in rows)
+        return [a for a, _ in rows], [b for _, b in rows], [a for a, _ in digits], [b for _, b in digits]
+
     def _text_of(self, index: int) -> str:
         start, end = self.spans[index]
         return self.text[start:end]
 
 
+def mantissa(value: float) -> float:
+    """The value without its magnitude, from 1 up to 10; 0 for 0."""
+    if not value:
+        return 0.0
+    value = abs(value)
+    one = value / 10.0 ** math.floor(math.log10(value))
+    return 1.0 if one > 9.9999999 else one
+
+
 def is_korean(text: str) -> bool:
     """Whether a text is mostly Korean: a Hangul syllable for every third Latin letter or more."""
-    hangul = len(re.findall(r"[가-힣]", text))
-    return hangul * 3 > len(re.findall(r"[A-Za-z]", text))
+    part = text[:6000]
+    return len(re.findall(r"[가-힣]", part)) * 3 > len(re.findall(r"[A-Za-z]", part))
 
 
 # which words belong to which figure

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from paperworks.papers.contexts import Document, Sentence
-from paperworks.papers.quantities import Quantity, find_quantities, plain
+from paperworks.papers.quantities import Quantity
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,7 @@ class Contradiction:
 
 def find_contradictions(text: str) -> list[Contradiction]:
     """The contradictions in a text, in the order of their second place, each pair of places once."""
-    from paperworks.papers.contexts import is_korean
-
-    usual = plain(text)
-    document = Document(usual, find_quantities(usual, names=True), is_korean(usual))
+    document = Document(text, names=True)
     found: dict[tuple[int, int], Contradiction] = {}
     sentences = [document.sentence(index) for index in range(len(document.spans))]
     for sentence in sentences:

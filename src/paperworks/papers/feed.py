@@ -1,6 +1,4 @@
-"""The Atom feed of a site: its newest days, each an entry with the day's titles and a sentence of each
-paper.
-"""
+"""The Atom feed of a site: its newest days, each with its titles and a sentence a paper."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def send_email(
         raise InputError("no sender: set the environment variable SMTP_FROM or give --from")
     if not to:
         raise InputError("nobody to send to: give an address with --to")
-    readers = list(dict.fromkeys(_address(text) for text in to))
+    readers = list({address.addr_spec: address for address in map(_address, to)}.values())
     message = _message(page, tag, _address(sender), link)
     refused: dict[str, str] = {}
     sent = 0

@@ -1,6 +1,4 @@
-"""The commands `paperworks site` and `paperworks send`: a site of all pages, and a page on its way to
-readers.
-"""
+"""The commands `paperworks site` and `paperworks send`: a site of all pages, a page to its readers."""
 
 from __future__ import annotations
 

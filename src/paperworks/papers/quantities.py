@@ -174,14 +174,61 @@ _HOURS = re.compile(r" ?(\d{1,2}) ?(분|min(?:utes?)?)(?![A-Za-z가-힣])")
 _COUNT_OF = re.compile(r"(?:의|인|짜리|규모의|분량의|단위의)?\s?")
 
 
+RAW_NUMBER = re.compile(
+    rf"({_DIGITS})(?:\s?[×x]\s?(\d{{1,5}})|\s?\^\s?\{{?(\d{{1,2}})\}}?|([⁰¹²³⁴⁵⁶⁷⁸⁹]{{1,2}})|"
+    r"[ -]?(thousand|million|billion|trillion|bn|mn|[KkMBT](?![A-Za-z]))|([eE][+-]?\d+|\s?[×x*·]\s?10\s?\^?\s?\{?[-–⁻]?[\d⁰¹²³⁴-⁹]+\}?))?|"
+    rf"(?<![A-Za-z])({'|'.join(sorted(_WORDS, key=len, reverse=True))}|twice|thrice|doubl|tripl|quadrupl|hal[fv]|"
+    r"third|quarter|fourth|fifth|sixth|seventh|eighth|ninth|tenth|fifteenth|twentieth|dozen|hundred|thousand|million|"
+    r"billion|first|second)",
+    re.IGNORECASE,
+)
+_RAW_WORDS = {
+    "twice": 2,
+    "thrice": 3,
+    "doubl": 2,
+    "tripl": 3,
+    "quadrupl": 4,
+    "halv": 2,
+    "dozen": 12,
+    "hundred": 1,
+}
+_RAW_WORDS |= {"thousand": 1, "million": 1, "billion": 1, "first": 1, "second": 2}
+
+
+def raw_values(match: re.Match[str]) -> tuple[float, ...]:
+    """The values that a match of `RAW_NUMBER` may stand for, a first look without unit or magnitude."""
+    if match[7]:
+        word = match[7].lower()
+        value = float(_WORDS.get(word) or _RAW_WORDS.get(word) or _PARTS.get(word, 1))
+        return (value, 2 / value, 3 / value, 1 / value) if word in _PARTS else (value,)
+    value = float(match[1].replace(",", ""))
+    if match[5]:
+        return (value * _ENGLISH[match[5].lower()],)
+    if match[6]:
+        factor = _power(match[6])
+        return (value,) if factor is None else (value * factor,)
+    if match[2]:
+        return value, float(match[2]), value * float(match[2])
+    exponent = match[3] or (match[4] and match[4].translate(_SUPER))
+    if exponent and value <= 100:
+        return value, value ** int(exponent)
+    return (value,)
+
+
 def plain(text: str) -> str:
     """`text` with full-width digits, signs and odd spaces as their usual forms, at the same offsets."""
     return text.translate(_PLAIN)
 
 
-def find_quantities(text: str, *, names: bool = False) -> list[Quantity]:
-    """All quantities of `text` in order. `names=True` adds the sizes in names (`Llama-3.1-8B`), marked `named`."""
-    return list(_Scanner(plain(text), names).scan())
+def find_quantities(text: str, *, names: bool = False, offset: int = 0) -> list[Quantity]:
+    """All quantities of `text` in order. `names=True` adds the sizes in names (`Llama-3.1-8B`), marked `named`.
+
+    `offset` is added to the places.
+    """
+    found = list(_Scanner(plain(text), names).scan())
+    if not offset:
+        return found
+    return [replace(one, start=one.start + offset, end=one.end + offset) for one in found]
 
 
 class _Scanner:

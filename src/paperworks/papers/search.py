@@ -1,5 +1,4 @@
-"""The search index of a site: one script file that a page opened from disk can load, small enough for a
-phone.
+"""The search index of a site: a script that a page opened from disk can load, small enough for a phone.
 
 A browser gives a page from disk no other file to read, so the index is JavaScript: the base64 text of a raw
 DEFLATE stream. It is an inverted index: the sorted terms, front-coded, and for each term its papers as
@@ -35,7 +34,8 @@ BLOCK = 32
 TITLE, AUTHOR, TIMES = 1, 2, 4
 _PARTICLES = """
     으로부터 로부터 에게서 으로서 으로써 이라는 에서는 에서도 에서의 으로의 으로는 이라고 까지 부터 에서 에게
-    으로 로서 로써 보다 처럼 마다 라는 라고 이나 이며 이고 에는 에도 와의 과의 들을 들이 들은 들의 은 는 이 가 을 를 의 에 로 와 과 도 만 들
+    으로 로서 로써 보다 처럼 마다 라는 라고 이나 이며 이고 에는 에도 와의 과의 들을 들이 들은 들의
+    은 는 이 가 을 를 의 에 로 와 과 도 만 들
 """
 _ENDINGS = """
     하였습니다 했습니다 합니다 하는 하여 하고 하며 하기 하지 하면 한다 한 할 함 해
@@ -66,8 +66,7 @@ def stem(word: str) -> str:
 
 
 def terms_of(text: str) -> list[str]:
-    """The terms of a text in order: Korean stems, pairs of Chinese and Japanese characters, other words as
-    they are.
+    """The terms of a text in order: Korean stems, pairs of Chinese or Japanese characters, other words whole.
 
     `terms` of `templates/search.js` gives the same for a query.
     """
@@ -107,9 +106,7 @@ def index_script(pages: Sequence[Page]) -> str:
 
 
 def _weights(paper: Paper) -> dict[str, int]:
-    """A term's byte: whether it is in the title, whether among the authors, and how often in the texts, to
-    63.
-    """
+    """A term's byte: whether it is in the title, whether among the authors, how often in the texts (to 63)."""
     texts = [*(paper.sections or {}).values(), *paper.bullets, *paper.unplaced]
     times = Counter(term for text in texts for term in terms_of(text))
     weights = {term: min(count, 63) * TIMES for term, count in times.items()}
@@ -120,9 +117,7 @@ def _weights(paper: Paper) -> dict[str, int]:
 
 
 def _front_coded(terms: Sequence[str]) -> tuple[bytes, bytes]:
-    """How many UTF-16 units each term shares with the one before, and the rests; every `BLOCK`th stands in
-    full.
-    """
+    """How many UTF-16 units each term shares with the one before, and the rests; a block begins in full."""
     shared, rests, before = bytearray(), [], ""
     for place, term in enumerate(terms):
         same = 0

@@ -76,8 +76,7 @@ def find_pages(folder: str | os.PathLike[str]) -> dict[datetime.date, Path]:
 
 
 def read_evidence(folder: str | os.PathLike[str]) -> dict[str, list[dict[str, Any]]]:
-    """The evidence records by arXiv id in the folder of a page that `paperworks reproduce` wrote, in its
-    order.
+    """The evidence records by arXiv id, in their order, from the folder `OUT/DATE` of `paperworks reproduce`.
 
     Raises `InputError` where the folder is none of those.
     """
@@ -272,9 +271,7 @@ def _write_changed(path: Path, text: str) -> bool:
 
 
 def _remove(out: Path, path: str) -> bool:
-    """Remove a file that an earlier build listed, and the folders that it leaves empty; never outside
-    `out`.
-    """
+    """Remove a file that an earlier build listed, and folders left empty; never outside `out`."""
     file = out / path
     if not file.resolve().is_relative_to(out.resolve()) or not file.is_file():
         return False

@@ -242,7 +242,7 @@ def _in_messages(blocks: Sequence[Block]) -> list[Sequence[Block]]:
 
 
 def _pieces(text: str) -> list[str]:
-    """Markdown as Slack's markup, in pieces of at most `TEXT` characters, cut between lines, sentences or words."""
+    """Markdown as Slack's markup, in pieces of at most `TEXT` characters, cut between lines or words."""
     whole = _markup(text)
     if len(whole) <= TEXT:
         return [whole] if whole.strip() else []

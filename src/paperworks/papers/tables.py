@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
-from paperworks.papers.contexts import Document
 from paperworks.papers.quantities import Quantity
 from paperworks.papers.units import Unit, things_in, unit_at
 
@@ -22,28 +22,20 @@ _MAGNITUDES = {
 _MAGNITUDES |= {"만": 1e4, "억": 1e8, "조": 1e12}
 
 
-def with_column_units(document: Document) -> Document:
-    """The document with the units of its tables' headers on the figures that have none of their own."""
-    changed: dict[int, Quantity] = {}
-    for index, (start, end) in enumerate(document.spans):
-        if " | " not in document.text[start:end]:
-            continue
-        row = document.sentence(index)
-        if not row.header:
-            continue
-        place = row.start
-        for column, cell in enumerate(row.text.split(" | ")):
-            stop = place + len(cell)
-            figures = [figure for figure in row.figures if place <= figure.start < stop]
-            if figures and column < len(row.header):
-                factor, unit = header_unit(row.header[column])
-                for figure in figures:
-                    changed[id(figure)] = _with(figure, factor, unit)
-            place = stop + 3
-    if not changed:
-        return document
-    figures = [changed.get(id(figure), figure) for figure in document.figures]
-    return Document(document.text, figures, document.korean)
+def with_column_units(
+    text: str, start: int, header: Sequence[str], figures: Sequence[Quantity]
+) -> list[Quantity]:
+    """The figures of a row, `text` from `start` on, with the units of its table's header where they have none."""
+    found: list[Quantity] = []
+    place = start
+    for column, cell in enumerate(text.split(" | ")):
+        here = [figure for figure in figures if place <= figure.start < place + len(cell)]
+        if here and column < len(header):
+            factor, unit = header_unit(header[column])
+            here = [_with(figure, factor, unit) for figure in here]
+        found += here
+        place += len(cell) + 3
+    return found
 
 
 def header_unit(header: str) -> tuple[float, Unit | None]:

@@ -1,6 +1,4 @@
-"""The page as plain text, as an e-mail or a terminal shows it: wrapped by the width of its characters on the
-screen.
-"""
+"""The page as plain text for an e-mail or a terminal, wrapped by the width of its characters on the screen."""
 
 from __future__ import annotations
 
@@ -55,8 +53,7 @@ def with_papers(page: Page, language: str | None) -> tuple[Page, str]:
 def render_text(
     page: Page, *, language: str | None = None, link: str | None = None, width: int = WIDTH
 ) -> str:
-    """The page as plain text of at most `width` columns; a Korean syllable is two columns wide, links stay
-    whole.
+    """The page as plain text of at most `width` columns; a Korean syllable is two, links stay whole.
 
     `language` is as in `render_html`; `link` is where the page is on the web.
     """

@@ -190,11 +190,15 @@ _THING = re.compile(
     ),
     re.IGNORECASE,
 )
+# What a unit can begin with: `(?:` groups give the first of their alternatives' characters.
+_UNIT_STARTS = {name.removeprefix("(?:").lstrip("-[\\")[:1] for name, _ in _ROWS} | set("%-xX×AHVT°℃")
 _COUNTER = re.compile(_COUNTERS)
 
 
 def unit_at(text: str, place: int) -> tuple[Unit, int] | None:
     """The unit of measurement that stands at `place`, and where it ends."""
+    if text[place : place + 1] not in _UNIT_STARTS:
+        return None
     match = _UNIT.match(text, place)
     if match is None or match.lastgroup is None:
         return None
@@ -204,6 +208,8 @@ def unit_at(text: str, place: int) -> tuple[Unit, int] | None:
 
 def thing_at(text: str, place: int) -> tuple[str, int] | None:
     """The thing counted whose noun stands at `place`, and where the noun ends."""
+    if not text[place : place + 1].isalpha():
+        return None
     match = _THING.match(text, place)
     if match is None or match.lastgroup is None:
         return None

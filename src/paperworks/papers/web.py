@@ -236,7 +236,9 @@ class Web:
     def _fetch(self, url: str) -> Fetched:
         import tenacity
 
-        exponential = tenacity.wait_exponential_jitter(initial=self._backoff, max=30, jitter=self._backoff)
+        exponential = tenacity.wait_exponential(self._backoff, max=30) + tenacity.wait_random(
+            0, self._backoff
+        )
 
         def wait(state: tenacity.RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None
