@@ -21,8 +21,9 @@ from rich.cells import cell_len
 from test_html import Document
 
 from paperworks.errors import InputError
-from paperworks.papers import Page, Paper, load_page
+from paperworks.papers import FigureCheck, Page, Paper, load_page
 from paperworks.papers.mail import send_email
+from paperworks.papers.model import Provenance
 from paperworks.papers.send import Journal, send_file
 from paperworks.papers.slack import send_slack
 from paperworks.papers.text import render_text
@@ -97,7 +98,7 @@ class Slack:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}/"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 
     def texts(self) -> list[str]:
         """Every text of every block, within Slack's limits."""
@@ -540,3 +541,26 @@ def test_the_command_writes_a_page_as_text(tmp_path, page):
     assert done.stdout == render_text(page, language="en")
     paperworks("file", "2024-08-22", "--out", "page.txt", cwd=tmp_path)
     assert (tmp_path / "page.txt").read_text(encoding="utf-8") == render_text(page)
+
+
+def test_a_paper_says_where_its_summary_came_from_and_which_figures_are_doubtful(slack, journal):
+    figure = FigureCheck(
+        text="2.5억",
+        start=0,
+        end=4,
+        section="What's New",
+        value=2.5e8,
+        unit="",
+        verdict="unfounded",
+        source_start=None,
+        source_text=None,
+    )
+    doubtful = Paper(title="One", sections={"What's New": "2.5억 개"}, figures=[figure])
+    failed = Paper(title="Two", provenance=Provenance(problem="the endpoint <refused>"))
+    page = Page(date="2024-01-02", language="ko", papers=[doubtful, failed])
+    text = render_text(page, language="en")
+    assert "0/1" in text
+    assert "“2.5억”" in text
+    assert "No summary: the endpoint <refused>" in text
+    send_slack(page, journal, channel="C1", language="en")
+    assert any("the endpoint &lt;refused&gt;" in text for text in slack.texts())

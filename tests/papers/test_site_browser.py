@@ -40,7 +40,7 @@ def folder(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def origins(folder):
     server = site_server(folder, 0)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     yield {"file": folder.as_uri() + "/", "http": f"http://127.0.0.1:{server.server_address[1]}/"}
     server.shutdown()
     server.server_close()

@@ -524,7 +524,7 @@ class Checker:
         place = match.place if match else None
         note = match.note if match else self._hint(figure)
         return FigureCheck(
-            text=figure.text,
+            text=self.summary.original[figure.start : figure.end],
             start=figure.start,
             end=figure.end,
             value=figure.value,
@@ -537,7 +537,7 @@ class Checker:
 
     def _quoted(self, place: Quantity) -> str:
         sentence = self.source.sentence_at(place.start)
-        return " ".join(sentence.text.split())
+        return " ".join(self.source.original[sentence.start : sentence.end].split())
 
     def _hint(self, figure: Quantity) -> str:
         """What the source has instead, where a slip explains it."""

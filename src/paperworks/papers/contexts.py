@@ -369,10 +369,11 @@ class Document:
     """A text with its sentences and figures, ready to be asked what stands around a figure.
 
     Figures are read sentence by sentence when they are needed, since most of a long paper is not: `holding` says where
-    a number may stand. `names`: sizes in names count as figures.
+    a number may stand. `text` has full-width signs as their usual forms, `original` as they came. `names`: sizes in names count as figures.
     """
 
     def __init__(self, text: str, *, names: bool = False) -> None:
+        self.original = text
         self.text = plain(text)
         self.names = names
         self.korean = is_korean(self.text)

@@ -77,7 +77,7 @@ def list_day(
     found: dict[str, Listing] = {}
     for number in range(_MOST_PAGES):
         url = f"{_hub(hub_url)}/api/daily_papers?date={day}&limit={_A_PAGE}&p={number}"
-        page = [_listing(entry, url, hub_url) for entry in _entries(url, web, max_age)]
+        page = [_listing(entry, url, web, hub_url) for entry in _entries(url, web, max_age)]
         new = [listing for listing in page if listing.arxiv_id not in found]
         for listing in new:
             found.setdefault(listing.arxiv_id, listing)
@@ -92,7 +92,7 @@ def add_links(listing: Listing, *, web: Web, hub_url: str | None = None) -> List
     Raises `FetchError`.
     """
     url = f"{_hub(hub_url)}/api/papers/{quote(listing.arxiv_id)}"
-    links = _listing(_json(url, web, None), url, hub_url)
+    links = _listing(_json(url, web, None), url, web, hub_url)
     return replace(listing, models=links.models, datasets=links.datasets, spaces=links.spaces)
 
 
@@ -175,10 +175,11 @@ class _Entry(BaseModel):
             return None
 
 
-def _listing(data: Any, url: str, hub_url: str | None) -> Listing:
+def _listing(data: Any, url: str, web: Web, hub_url: str | None) -> Listing:
     try:
         entry = _Entry.model_validate(data)
     except ValidationError as error:
+        web.forget(url)
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise FetchError(

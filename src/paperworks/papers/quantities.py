@@ -225,10 +225,13 @@ def find_quantities(text: str, *, names: bool = False, offset: int = 0) -> list[
 
     `offset` is added to the places.
     """
-    found = list(_Scanner(plain(text), names).scan())
-    if not offset:
-        return found
-    return [replace(one, start=one.start + offset, end=one.end + offset) for one in found]
+    usual = plain(text)
+    found = list(_Scanner(usual, names).scan())
+    if usual != text:
+        found = [replace(one, text=text[one.start : one.end]) for one in found]
+    if offset:
+        found = [replace(one, start=one.start + offset, end=one.end + offset) for one in found]
+    return found
 
 
 class _Scanner:
@@ -561,6 +564,14 @@ class _Scanner:
         def free(first: int, last: int) -> bool:
             return all(last <= start or first >= end for start, end in spans)
 
+        for match in _TIMES_WORD.finditer(text):
+            if free(match.start(), match.end()):
+                before, after = (
+                    text[max(0, match.start() - 16) : match.start()],
+                    text[match.end() : match.end() + 12],
+                )
+                spans.append((match.start(), match.end()))
+                yield replace(_times_word(match), bound=_bound(before, after))
         for match in _NATIVE_WORD.finditer(text):
             end = match.end(1)
             if free(match.start(), end):
@@ -569,13 +580,6 @@ class _Scanner:
         for match in _ENGLISH_WORD.finditer(text):
             if free(match.start(), match.end()):
                 yield self._english_word(match)
-        for match in _TIMES_WORD.finditer(text):
-            if free(match.start(), match.end()):
-                before, after = (
-                    text[max(0, match.start() - 16) : match.start()],
-                    text[match.end() : match.end() + 12],
-                )
-                yield replace(_times_word(match), bound=_bound(before, after))
         for match in _KOREAN_WORD.finditer(text):
             if free(match.start(), match.end()):
                 value = _korean(match[1])

@@ -8,6 +8,7 @@ from rich.cells import cell_len
 
 from paperworks.errors import InputError
 from paperworks.papers.html import body_of
+from paperworks.papers.marks import checked_line
 from paperworks.papers.model import Page, Paper
 from paperworks.papers.words import counted, date_in, interface_language, section_in, words_in
 
@@ -17,7 +18,7 @@ WIDTH = 76
 def labelled_texts(paper: Paper, language: str) -> list[tuple[str, str]]:
     """The texts of a paper in their order, each with its section's label in `language`; points have no label.
 
-    Where a paper has none, the reason is the only text, if there is one.
+    The last one says, where that is known, how the summary came about and which figures are doubtful.
     """
     texts: list[tuple[str, str]] = []
     for kind, content in body_of(paper):
@@ -27,8 +28,8 @@ def labelled_texts(paper: Paper, language: str) -> list[tuple[str, str]]:
             texts.append(("", "\n".join("- " + re.sub(r"\n(?=.)", "\n  ", point) for point in content)))
         else:
             texts.append(("", content))
-    problem = getattr(paper, "problem", None)
-    return texts or ([(words_in(language)["no summary"], problem)] if problem else [])
+    checked = checked_line(paper, language).strip("_")
+    return [*texts, ("", checked)] if checked else texts
 
 
 def in_site_language(page: Page, language: str | None) -> tuple[Page, str]:
