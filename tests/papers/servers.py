@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -41,6 +42,12 @@ class Request:
 Answer = Callable[[Request], Reply]
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class Site:
     """A web server on 127.0.0.1 for the length of a `with`; what is not in `pages` is 404."""
 
@@ -59,7 +66,7 @@ class Site:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self.host = f"127.0.0.1:{self._server.server_port}"
         self.url = f"http://{self.host}"
 
@@ -182,14 +189,19 @@ def hub_list(entries: Sequence[object], *, most: int = 100, ignores_page: bool =
 
 def paper_pdf(pages: Sequence[Sequence[str]], *, title: str = "", stamp: str = "") -> bytes:
     """A PDF with a line of text for each string; `stamp` stands upright in the margin of the first page."""
+    import matplotlib
+    from reportlab.pdfbase import pdfmetrics
+    from reportlab.pdfbase.ttfonts import TTFont
     from reportlab.pdfgen.canvas import Canvas
 
+    if "DejaVu" not in pdfmetrics.getRegisteredFontNames():  # the built-in fonts have no ligatures
+        pdfmetrics.registerFont(TTFont("DejaVu", f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf"))
     file = io.BytesIO()
     canvas = Canvas(file, invariant=True)
     if title:
         canvas.setTitle(title)
     for number, lines in enumerate(pages):
-        canvas.setFont("Times-Roman", 10)
+        canvas.setFont("DejaVu", 9)
         for place, line in enumerate(lines):
             canvas.drawString(72, 780 - 12 * place, line)
         if stamp and number == 0:

@@ -66,12 +66,12 @@ def test_a_compressed_page_arrives_unpacked(site, web):
 def test_threads_keep_their_distance_at_one_host(site):
     names = [f"/{number}" for number in range(6)]
     site.pages |= {name: [Reply(name.encode())] for name in names}
-    with Web(intervals={site.host: 0.2}) as web, ThreadPoolExecutor(6) as pool:
+    with Web(intervals={site.host: 0.15}) as web, ThreadPoolExecutor(6) as pool:
         pages = list(pool.map(lambda name: web.get(site.url + name).content.decode(), names))
     assert pages == names
     assert len(site.gaps()) == 5
-    assert min(site.gaps()) > 0.17
-    assert sum(site.gaps()) < 1.5
+    assert min(site.gaps()) > 0.12
+    assert sum(site.gaps()) < 1.3
 
 
 def test_distance_is_kept_from_start_to_start_and_not_from_end_to_start(site):
@@ -120,12 +120,12 @@ def test_a_server_in_trouble_is_asked_again(site, web, status):
 
 def test_the_waits_grow(site):
     site.pages["/a"] = [Reply(status=500)] * 3 + [Reply(b"fine")]
-    with Web(backoff=0.1) as web:
+    with Web(backoff=0.06) as web:
         web.get(f"{site.url}/a")
     first, second, third = site.gaps()
-    assert 0.1 <= first < 0.35
-    assert 0.2 <= second < 0.45
-    assert 0.4 <= third < 0.65
+    assert 0.06 <= first < 0.3
+    assert 0.12 <= second < 0.36
+    assert 0.24 <= third < 0.48
 
 
 def test_retry_after_in_seconds_is_waited_for_by_every_thread(site):

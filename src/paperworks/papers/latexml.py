@@ -387,10 +387,8 @@ def _formula(element: HtmlElement) -> str:
 
 def _spans(element: HtmlElement) -> tuple[int, int]:
     def span(name: str) -> int:
-        value = element.get(name) or "1"
-        return (
-            min(max(int(value), 1), _WIDEST) if value.isascii() and value.isdigit() and len(value) < 9 else 1
-        )
+        value = element.get(name) or ""
+        return min(max(int(value[:6]), 1), _WIDEST) if value.isascii() and value.isdigit() else 1
 
     return span("colspan"), span("rowspan")
 

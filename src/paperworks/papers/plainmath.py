@@ -214,4 +214,4 @@ def _gap(tokens: list[str]) -> str:
 
 
 def _bracketed(content: str) -> str:
-    return content if _SHORT.fullmatch(content) else f"({content})"
+    return content if not content or _SHORT.fullmatch(content) else f"({content})"

@@ -123,7 +123,7 @@ def build_site(
     from paperworks.papers.feed import atom_feed
 
     start = time.perf_counter()
-    out, base_url = Path(out), _checked_address(base_url)
+    out, base_url = Path(out), checked_address(base_url)
     days = [page for page in _read(pages) if page.papers]
     if not days:
         raise InputError(f"no papers on the pages given: there is nothing to build in {out}")
@@ -194,7 +194,8 @@ def _read(pages: str | os.PathLike[str] | Sequence[Page]) -> list[Page]:
     return read
 
 
-def _checked_address(base_url: str | None) -> str | None:
+def checked_address(base_url: str | None) -> str | None:
+    """`base_url` with a slash at its end. Raises `InputError` where it is no address of a site."""
     if base_url is None:
         return None
     if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", base_url):
