@@ -91,7 +91,8 @@ def test_doctor_says_how_to_get_what_is_missing_or_too_old():
         (("reproduce", "--lang", "xx"), ("xx",)),
         (("reproduce", "--device", "warp"), ("warp", "--device auto")),
         (("reproduce", "--out", "/proc/nowhere"), ("/proc/nowhere", "--out")),
-        (("page", "2024-08-23"), ("2024-08-23", "2024-08-22")),
+        (("page", "2031-01-01"), ("2031-01-01", "in the future")),
+        (("check", "missing.md"), ("missing.md",)),
         (("page", "missing.md"), ("missing.md",)),
     ],
 )

@@ -59,6 +59,7 @@ class Site:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = -1  # head and body in one packet
 
             def do_GET(self) -> None:
                 site._answer(self)
@@ -71,7 +72,7 @@ class Site:
         self.url = f"http://{self.host}"
 
     def __enter__(self) -> Site:
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.005,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -123,9 +124,9 @@ class Site:
             handler.close_connection = True
 
 
-def busy(retry_after: str | None = None, status: int = 429) -> Reply:
+def busy(retry_after: str | None = None, status: int = 429, wait: float = 0.0) -> Reply:
     headers = {} if retry_after is None else {"Retry-After": retry_after}
-    return Reply(b"too many requests", status, headers=headers)
+    return Reply(b"too many requests", status, headers=headers, wait=wait)
 
 
 def moved(to: str) -> Reply:

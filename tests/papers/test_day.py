@@ -35,10 +35,14 @@ def paper_html(n: int) -> Reply:
     parts = "".join(
         f'<section class="ltx_section"><h2 class="ltx_title ltx_title_section">{number} {heading}</h2>'
         f'<div class="ltx_para"><p class="ltx_p">{text.format(n=n)}</p></div></section>'
-        for number, (heading, text) in enumerate(zip(("Introduction", "Method", "Results"), BODY, strict=True), 1)
+        for number, (heading, text) in enumerate(
+            zip(("Introduction", "Method", "Results"), BODY, strict=True), 1
+        )
     )
     filler = "The lamp stands on a table and the table stands on the floor of the room. " * 30
-    abstract = f'<div class="ltx_abstract"><p class="ltx_p">{BODY[0].format(n=n)} {BODY[2].format(n=n)}</p></div>'
+    abstract = (
+        f'<div class="ltx_abstract"><p class="ltx_p">{BODY[0].format(n=n)} {BODY[2].format(n=n)}</p></div>'
+    )
     text = (
         f'<html><body><article class="ltx_document"><h1 class="ltx_title ltx_title_document">Lamp Number {n}</h1>'
         f'{abstract}{parts}<div class="ltx_para"><p class="ltx_p">{filler}</p></div></article></body></html>'
@@ -281,14 +285,27 @@ def test_the_command_makes_the_page_and_says_what_it_did(site, tmp_path, capsys)
     printed = capsys.readouterr()
     assert len(json.loads(printed.out)["papers"]) == 3
     assert "3 papers new, 0 kept, 0 without a summary" in printed.err.replace("\n", " ")
-    assert run(*arguments(site, tmp_path, "--to", "html", "--lang", "en", "--out", str(tmp_path / "p.html"))) == 0
+    assert (
+        run(*arguments(site, tmp_path, "--to", "html", "--lang", "en", "--out", str(tmp_path / "p.html")))
+        == 0
+    )
     assert "Extractive summary" in (tmp_path / "p.html").read_text()
     assert "0 papers new, 3 kept" in capsys.readouterr().err.replace("\n", " ")
 
 
 def test_a_dry_run_prints_tokens_and_price_and_calls_no_model(site, tmp_path, capsys):
     with LlmServer(summarizes(TOLD)) as model:
-        options = ("--llm-url", model.url, "--model", "tiny", "--price-in", "1", "--price-out", "2", "--dry-run")
+        options = (
+            "--llm-url",
+            model.url,
+            "--model",
+            "tiny",
+            "--price-in",
+            "1",
+            "--price-out",
+            "2",
+            "--dry-run",
+        )
         assert run(*arguments(site, tmp_path, *options)) == 0
         assert model.requests == []
     assert "2408.00001" in capsys.readouterr().out

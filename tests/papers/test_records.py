@@ -15,7 +15,7 @@ from paperworks.papers.commands import app
 
 
 def run(*arguments: str, expect: int = 0) -> str:
-    result = CliRunner().invoke(app, list(arguments))
+    result = CliRunner().invoke(app, ["page", *arguments])
     if isinstance(result.exception, InputError):
         raise result.exception
     assert result.exit_code == expect, result.output
@@ -71,8 +71,9 @@ def test_a_file_comes_back_from_json_and_markdown(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("2024-08-23", None, "2024-08-23.*2024-08-22"),
         ("2024-99-99", None, "no date"),
+        ("2031-01-01", None, "in the future"),
+        ("2023-05-03", None, "the first is of 2023-05-04"),
         ("gone.md", None, "no such file"),
         ("letter.md", b"Dear all,\n", "letter.md: not a page"),
         ("empty.md", b"", "not a page"),
@@ -90,6 +91,11 @@ def test_what_is_no_page_is_refused_in_one_line_that_names_it(tmp_path, monkeypa
     with pytest.raises(InputError, match=words) as caught:
         run(name)
     assert "\n" not in str(caught.value)
+
+
+def test_a_date_that_does_not_ship_is_refused_with_those_that_do():
+    with pytest.raises(InputError, match=r"2024-08-23.*2024-08-22"):
+        load_page("2024-08-23")
 
 
 def test_a_folder_is_no_page(tmp_path):

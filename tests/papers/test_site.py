@@ -412,3 +412,37 @@ def test_a_port_in_use_is_one_line(tmp_path):
         done = paperworks("site", "serve", "--port", str(taken.getsockname()[1]), cwd=tmp_path)
     assert done.returncode == 2
     assert "choose another with --port" in done.stderr
+
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+@pytest.mark.parametrize("document", ["daily.md", "examples/daily.yml"])
+def test_every_command_of_the_card_and_of_the_workflow_exists_with_its_options(document):
+    text = (DOCS / document).read_text(encoding="utf-8")
+    lines = re.findall(r"(?:^ *|&& |`)(paperworks (?:page|site|send)[^\n`&]*)", text, re.M)
+    assert len(lines) >= 4
+    options: dict[tuple[str, ...], set[str]] = {}
+    for line in lines:
+        words = tuple(re.match(r"paperworks (page|(?:site|send) \w+)", line)[1].split())
+        if words not in options:
+            done = paperworks(*words, "--help", env={**os.environ, "COLUMNS": "200"})
+            assert done.returncode == 0, line
+            options[words] = set(re.findall(r"--[\w-]+", done.stdout))
+        assert set(re.findall(r"(?<!\S|\+)--[\w-]+|(?<=\+)--[\w-]+", line)) <= options[words], line
+
+
+def test_the_workflow_is_yaml_with_a_schedule_and_keeps_secrets_out_of_its_commands():
+    yaml = pytest.importorskip("yaml")
+    workflow = yaml.safe_load((DOCS / "examples/daily.yml").read_text(encoding="utf-8"))
+    assert workflow[True]["schedule"]
+    steps = workflow["jobs"]["page"]["steps"]
+    runs = [step["run"] for step in steps if "run" in step]
+    assert all("secrets." not in run for run in runs)
+    assert [run.split()[:2] for run in runs if run.startswith("paperworks")] == [
+        ["paperworks", "page"],
+        ["paperworks", "site"],
+        ["paperworks", "send"],
+        ["paperworks", "send"],
+    ]
+    assert all("uses" in step or "run" in step for step in steps)

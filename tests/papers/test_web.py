@@ -128,16 +128,28 @@ def test_the_waits_grow(site):
     assert 0.24 <= third < 0.48
 
 
-def test_retry_after_in_seconds_is_waited_for_by_every_thread(site):
+def test_retry_after_in_seconds_holds_back_every_thread(site):
     site.pages["/a"] = [busy("1"), Reply(b"fine")]
     with Web(backoff=0.01) as web, ThreadPoolExecutor(2) as pool:
         first = pool.submit(web.get, f"{site.url}/a")
         while not site.requests:
             time.sleep(0.01)
-        time.sleep(0.1)
+        time.sleep(0.05)
         second = pool.submit(web.get, f"{site.url}/b")
         assert (first.result().content, second.result().content) == (b"fine", b"page b")
     assert site.gaps()[0] >= 0.95
+    assert len(site.requests) == 3
+
+
+def test_retry_after_holds_back_a_thread_that_had_its_turn_already(site):
+    site.pages["/a"] = [busy("1", wait=0.1), Reply(b"fine")]
+    with Web(backoff=0.01, intervals={site.host: 0.2}) as web, ThreadPoolExecutor(2) as pool:
+        first = pool.submit(web.get, f"{site.url}/a")
+        time.sleep(0.03)
+        second = pool.submit(web.get, f"{site.url}/b")
+        assert (first.result().content, second.result().content) == (b"fine", b"page b")
+    assert site.gaps()[0] >= 0.95
+    assert site.gaps()[1] > 0.17
     assert len(site.requests) == 3
 
 

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from paperworks.papers.measured import format_measured
     from paperworks.papers.model import Batch, FigureCheck, Page, Paper
     from paperworks.papers.records import available_pages, load_page
+    from paperworks.papers.site import build_site
+    from paperworks.papers.text import render_text
 
 __all__ = [
     "Batch",
@@ -18,11 +20,13 @@ __all__ = [
     "Page",
     "Paper",
     "available_pages",
+    "build_site",
     "format_measured",
     "load_page",
     "parse_markdown",
     "render_html",
     "render_markdown",
+    "render_text",
 ]
 
 _HOME = {
@@ -31,11 +35,13 @@ _HOME = {
     "Page": "model",
     "Paper": "model",
     "available_pages": "records",
+    "build_site": "site",
     "format_measured": "measured",
     "load_page": "records",
     "parse_markdown": "markdown",
     "render_html": "html",
     "render_markdown": "markdown",
+    "render_text": "text",
 }
 
 

@@ -1,7 +1,8 @@
 """What a page is: the day's papers, each with its facts, its sections and its bullets.
 
 The record of a day is `page.model_dump_json(indent=2)`; every rendering is made from it. Markdown carries all of it
-except `source`, `language`, `translations`, `figures` and `provenance`, of which it shows one line. What neither can represent is folded when a model is made:
+except `source`, `language`, `translations`, `figures` and `provenance`, of which it shows one line. What neither can
+represent is folded when a model is made:
 
 - a line break in a title, a name or a section's name becomes a space, and control characters become spaces;
 - texts lose spaces at the ends of their lines and more than one blank line in a row;
@@ -165,9 +166,9 @@ class Quoted(BaseModel):
 class Provenance(BaseModel):
     """How a summary came about.
 
-    `summarizer` made it from `text` (`html`, `pdf`, a `text` file or the `abstract` alone) at `url`, and did not read the sections
-    `left_out`; `repaired`: it was sent back once for figures that the paper does not have. `problem` says why there
-    is no summary, `notes` what else went wrong. `quotes` are the places of an extractive summary. `unknown_names` and
+    `summarizer` made it from `text` (`html`, `pdf`, a `text` file or the `abstract` alone) at `url`, and did not read
+    the sections `left_out`; `repaired`: it was sent back once for figures that the paper does not have. `problem` says
+    why there is no summary, `notes` what else went wrong. `quotes` are the places of an extractive summary. `unknown_names` and
     `contradictions` are what the check found besides the figures.
     """
 

@@ -27,7 +27,6 @@ from paperworks.files import replacing
 
 if TYPE_CHECKING:
     import httpx2
-    import tenacity
 
 INTERVALS = {"arxiv.org": 3.0}
 """Seconds between the starts of two requests to a host and its subdomains, as arXiv's terms of use ask."""
@@ -59,9 +58,9 @@ class Fetched:
 
 
 class _Again(Exception):
-    def __init__(self, reason: str, status: int | None = None, wait: float | None = None) -> None:
+    def __init__(self, reason: str, status: int | None = None) -> None:
         super().__init__(reason)
-        self.reason, self.status, self.wait = reason, status, wait
+        self.reason, self.status = reason, status
 
 
 def user_agent(contact: str | None = None) -> str:
@@ -219,7 +218,7 @@ class Web:
         while True:
             with self._lock:
                 now = time.monotonic()
-                start = max(now, self._next.get(name, now))
+                start = max(now, self._next.get(name, now), self._paused.get(name, now))
                 self._next[name] = start + interval
             time.sleep(start - now)
             if time.monotonic() >= self._paused.get(name, 0.0):
@@ -231,24 +230,14 @@ class Web:
         with self._lock:
             until = time.monotonic() + seconds
             self._paused[name] = max(self._paused.get(name, until), until)
-            self._next[name] = max(self._next.get(name, until), until)
 
     def _fetch(self, url: str) -> Fetched:
         import tenacity
 
-        exponential = tenacity.wait_exponential(self._backoff, max=30) + tenacity.wait_random(
-            0, self._backoff
-        )
-
-        def wait(state: tenacity.RetryCallState) -> float:
-            error = state.outcome.exception() if state.outcome else None
-            asked = error.wait if isinstance(error, _Again) else None
-            return asked or exponential(state)
-
         again = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_Again),
             stop=tenacity.stop_after_attempt(self._attempts),
-            wait=wait,
+            wait=tenacity.wait_exponential(self._backoff, max=30) + tenacity.wait_random(0, self._backoff),
             before_sleep=tenacity.before_sleep_log(_log, logging.INFO),
             reraise=True,
         )
@@ -286,7 +275,7 @@ class Web:
                 )
             if wait:
                 self._pause(response.url, wait)
-            raise _Again(reason, status, wait)
+            raise _Again(reason, status)
         if not response.is_success:
             raise FetchError(url, reason, status)
 
