@@ -8,6 +8,8 @@ take turns by a lock.
 from __future__ import annotations
 
 import datetime
+import hashlib
+import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -65,12 +67,11 @@ def make_day(
     that is reached), `FetchError` where the list cannot be had; what was done by then is kept.
     """
     path = record_path(pages, date)
+    listings = list_day(date, web=web, hub_url=hub_url)[:limit]
+    if not listings:
+        raise InputError(no_papers(date))
     with locked(path):
         old = read_record(path)
-        listings = list_day(date, web=web, hub_url=hub_url)
-        if not listings:
-            raise InputError(no_papers(date))
-        listings = listings[:limit]
         before = {paper.arxiv_id: paper for paper in old.papers} if old else {}
         report = Report(_page(date, [], summarizer, language), path)
         papers: dict[str, Paper] = {}
@@ -222,14 +223,14 @@ def read_record(path: Path) -> Page | None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock of a record, waiting for another run to end."""
+    """Hold the lock of a record, waiting for another run on this machine to end."""
     require("daily", "filelock")
     from filelock import FileLock
 
-    lock = path.with_name(f".{path.name}.lock")
+    name = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(lock):
+        with FileLock(Path(tempfile.gettempdir()) / f"paperworks-{name}.lock"):
             yield
     except OSError as error:
         raise InputError(

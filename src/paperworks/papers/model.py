@@ -167,9 +167,9 @@ class Provenance(BaseModel):
     """How a summary came about.
 
     `summarizer` made it from `text` (`html`, `pdf`, a `text` file or the `abstract` alone) at `url`, and did not read
-    the sections `left_out`; `repaired`: it was sent back once for figures that the paper does not have. `problem` says
-    why there is no summary, `notes` what else went wrong. `quotes` are the places of an extractive summary. `unknown_names` and
-    `contradictions` are what the check found besides the figures.
+    the sections `left_out`; `repaired`: it was sent back once for figures that the paper does not have. `problem`
+    says why there is no summary, `notes` what else went wrong. `quotes` are the places of an extractive summary.
+    `unknown_names` and `contradictions` are what the check found besides the figures.
     """
 
     model_config = ConfigDict(extra="forbid")
