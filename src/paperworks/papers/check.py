@@ -237,7 +237,12 @@ class Checker:
             if best is None or match.fit > best.fit:
                 best = match
         assert best is not None
-        if rivals and best.verdict == "found" and not self.source.sentence_at(best.place.start).is_row:
+        if (
+            rivals
+            and figure.unit.kind in ("", "percent")
+            and best.verdict == "found"
+            and not self.source.sentence_at(best.place.start).is_row
+        ):
             names = {one for word in here.words if word.name for one in word.stems}
             theirs = {
                 one
@@ -325,7 +330,7 @@ class Checker:
         self, figure: Quantity, place: Quantity, here: Sentence, there: Sentence
     ) -> Quantity | None:
         """The figure of the same column in the row that the summary speaks of, where that is not the row of `place`."""
-        if not there.label:
+        if not there.label or not there.header:
             return None
         rows = [row for row in self.source.rows_of(self.source.index_at(place.start)) if row.label]
         spoken = [row for row in rows if self._speaks_of(here, row)]
@@ -360,9 +365,11 @@ class Checker:
     def _beside(
         self, place: Quantity, there: Sentence
     ) -> Iterable[tuple[Quantity, dict[str, float], dict[str, float]]]:
-        rows, index = [there], self.source.index_at(place.start)
+        rows = [there]
         if there.is_row:
-            rows = self.source.rows_of(index)
+            if not there.header:
+                return
+            rows = [row for row in self.source.rows_of(self.source.index_at(place.start)) if row.header]
         for row in rows:
             for other in row.figures:
                 if other is not place:
@@ -542,21 +549,23 @@ class Checker:
     def _hint(self, figure: Quantity) -> str:
         """What the source has instead, where a slip explains it."""
         for place in self._same_digits(figure):
-            if place.unit.kind == figure.unit.kind or not place.unit.kind or not figure.unit.kind:
-                ratio = abs(figure.value / place.value) if place.value else 0.0
-                power = round(math.log10(ratio)) if ratio > 0 else 0
-                if (
-                    power
-                    and abs(power) <= 6
-                    and math.isclose(ratio, 10.0**power, rel_tol=1e-9)
-                    and figure.value >= 100
-                ):
-                    times = f"{10 ** abs(power):,}"
-                    side = "too large" if power > 0 else "too small"
-                    return f"{times} times {side}? The source has {place.text}"
-            elif math.isclose(figure.value, place.value, rel_tol=1e-9) and len(figure.digits) > 1:
-                return f"another unit? The source has {place.text}"
+            related = place.unit.kind == figure.unit.kind or not place.unit.kind or not figure.unit.kind
+            power = _powers_of_ten(figure.base, place.base) if related else 0
+            if power and figure.value >= 100:
+                side = "too large" if power > 0 else "too small"
+                return f"{10 ** abs(power):,} times {side}? The source has {place.text}"
+            same = math.isclose(figure.value, place.value, rel_tol=1e-9)
+            if same and (figure.unit.kind, figure.unit.factor) != (place.unit.kind, place.unit.factor):
+                if len(figure.digits) > 1 and place.unit.kind:
+                    return f"another unit? The source has {place.text}"
         return "not in the source"
+
+
+def _powers_of_ten(a: float, b: float) -> int:
+    """The power of ten between two values of the same digits, at most six; 0 where it is none."""
+    ratio = abs(a / b) if b else 0.0
+    power = round(math.log10(ratio)) if ratio > 0 else 0
+    return power if abs(power) <= 6 and math.isclose(ratio, 10.0**power, rel_tol=1e-9) else 0
 
 
 def label_stems(row: Sentence) -> list[str]:

@@ -547,6 +547,14 @@ def _bind(sentence: Sentence) -> tuple[dict[int, dict[str, float]], dict[int, di
         role = _role(text, figure, base, figures, i)
         if role:
             here[role] = parts[figure.start][role] = 2.0
+        if role == "<to>" and i and "<from>" in bound[figures[i - 1].start]:
+            # both ends of a change are of the same thing
+            for one, weight in bound[figures[i - 1].start].items():
+                if one[0] not in "<#":
+                    here[one] = max(here.get(one, 0.0), weight)
+            parts[figure.start] |= {
+                one: weight for one, weight in parts[figures[i - 1].start].items() if one[0] not in "<#"
+            }
     _bind_lists(sentence, figures, words, bound)
     _bind_conditions(sentence, figures, bound, parts)
     return bound, parts
@@ -679,6 +687,10 @@ def _role(text: str, figure: Quantity, base: int, figures: Sequence[Quantity], i
         return "<base>"
     if _KO_BY.match(after):
         return "<by>"
+    if re.match(r"^(?:[가-힣]{0,3})?\s?(?:중|가운데)(?=[\s,에])", after):
+        return "<whole>"
+    if previous and re.search(r"^\s?(?:of|out of|in) (?:the |its |all |a total of )?(?:\w+ )?$", between):
+        return "<whole>"
     if _KO_BASE.match(after):
         return "<base>"
     if following and _KO_FROM.match(after) and i + 1 < len(figures):

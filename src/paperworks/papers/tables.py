@@ -21,6 +21,20 @@ _MAGNITUDES = {
 }
 _MAGNITUDES |= {"만": 1e4, "억": 1e8, "조": 1e12}
 
+_NOT_IN_WORDS = {"length", "mass", "points", "times", "rank", "bits", "energy", "power", "angle", "force"}
+_COUNTED = {
+    "parameter",
+    "token",
+    "image",
+    "video",
+    "frame",
+    "person",
+    "layer",
+    "step",
+    "question",
+    "language",
+}
+
 
 def with_column_units(
     text: str, start: int, header: Sequence[str], figures: Sequence[Quantity]
@@ -39,38 +53,31 @@ def with_column_units(
 
 
 def header_unit(header: str) -> tuple[float, Unit | None]:
-    """The factor and the unit that a column's header gives, `(1.0, None)` for none."""
+    """The factor and the unit that a column's header gives, `(1.0, None)` for none.
+
+    `10 km` is a condition and no unit; `ms/token` counts as milliseconds, `tokens/s` as nothing that a cell could lack.
+    """
     factor, unit = 1.0, None
-    header = re.sub(r"\([^)]*/\s?(?:s|min|h|image|img|frame|token|step|epoch|query)\)", "", header)
     for inside in re.findall(r"[(\[]([^)\]]{1,24})[)\]]", header):
-        if "/" in inside and not unit_at(inside.strip(), 0):
-            continue
-        for word in [inside.strip(), *re.split(r"[\s,/]+", inside)]:
+        first = inside.split("/")[0].strip()
+        for word in (
+            [inside.strip(), first] if "/" in inside else [inside.strip(), *re.split(r"[\s,]+", inside)]
+        ):
             if word in _MAGNITUDES:
                 factor = _MAGNITUDES[word]
             elif word and unit is None and (found := unit_at(word, 0)) and found[1] == len(word):
                 unit = found[0]
+    bare = re.sub(r"[(\[].*", "", header)
+    if re.search(r"\d", bare):
+        return factor, unit
     if unit is None:
-        for match in re.finditer(r"(?<![A-Za-z가-힣%])(?:[A-Za-z]+|[가-힣]+|%)", header):
-            found = unit_at(header, match.start())
-            if found and found[0].kind not in (
-                "length",
-                "mass",
-                "points",
-                "times",
-                "rank",
-                "bits",
-                "energy",
-                "power",
-            ):
+        for match in re.finditer(r"(?<![A-Za-z가-힣%])(?:[A-Za-z]+|[가-힣]+|%)", bare):
+            found = unit_at(bare, match.start())
+            if found and found[0].kind not in _NOT_IN_WORDS:
                 unit = found[0]
                 break
-    if unit is None and (things := things_in(re.sub(r"[(\[].*", "", header))):
-        unit = (
-            Unit("count", thing=things[-1][0])
-            if things[-1][0] not in ("model", "task", "data set", "class")
-            else None
-        )
+    if unit is None and (things := things_in(bare)) and things[-1][0] in _COUNTED:
+        unit = Unit("count", thing=things[-1][0])
     return factor, unit
 
 

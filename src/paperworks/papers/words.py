@@ -70,7 +70,7 @@ _ENGLISH = {
     "best": "Best match",
     "newest": "Newest",
     "most votes": "Most votes",
-    "and others": "and {} others",
+    "and others": "and {} more",
     "no summary": "No summary",
     "extractive summary": "Extractive summary: sentences of the paper, in its own language",
     "summary by": "Summary by",
