@@ -29,6 +29,7 @@ _HEADINGS = {"What's", "New", "What's New", "Technical", "Details", "Performance
 LEAST = 1.0
 NEARER = 0.3
 NEAR_MISS = 1.5
+MOST_PLACES = 100
 OTHER_THINGS = "the source has this number where it speaks of other things"
 
 
@@ -80,6 +81,8 @@ class Checker:
         self.summary, self.source = summary, source
         self._near: dict[int, list[Quantity]] = {}
         self._kept: list[Quantity] = []
+        self._overlaps: dict[tuple[int, int, int, int], float] = {}
+        self._rivals: dict[tuple[int, int], Quantity | None] = {}
         self.settled: dict[int, int] = {}
         self._mentioned: dict[str, list[int]] = {}
         names = (
@@ -195,7 +198,22 @@ class Checker:
         if figure.magnitude or size >= 1000:
             for factor in (1e3, 1e6, 1e9, 1e12):
                 indices |= self.source.holding(size / factor, within + 1e-6, rows=True)
+        if len(indices) > MOST_PLACES:
+            indices = self._likely(figure, indices)
         return [place for index in sorted(indices) for place in self.source.sentence(index).figures]
+
+    def _likely(self, figure: Quantity, indices: set[int]) -> set[int]:
+        """Of the many sentences with a common number those near a name of the summary's sentence, then the first."""
+        here = self.summary.sentence_at(figure.start)
+        near = {
+            index + step
+            for word in here.words
+            if word.name and len(word.text) > 2
+            for index in self._mentions(word.text)
+            for step in range(-2, 3)
+        }
+        likely = sorted(indices, key=lambda index: (index not in near, index))
+        return set(likely[:MOST_PLACES])
 
     def _same_digits(self, figure: Quantity) -> list[Quantity]:
         """The figures of the source with the same significant digits."""
@@ -225,7 +243,7 @@ class Checker:
             if overlap <= least and own == 0 and self._can_tell(here, figure, place):
                 match.verdict, match.note = "elsewhere", OTHER_THINGS
                 match.fit -= 5
-            elif (rival := self._rival(figure, place, here, there)) is not None:
+            elif (rival := self._rival_of(figure, place, here, there)) is not None:
                 match.verdict = "elsewhere"
                 match.note = f"the source gives {place.text} for something else; here it has {rival.text}"
                 match.fit -= 5
@@ -287,6 +305,13 @@ class Checker:
         return None
 
     def _overlap(self, here: Sentence, there: Sentence, figure: Quantity, place: Quantity) -> float:
+        key = (figure.start, place.start, here.start, there.start)
+        if key not in self._overlaps:
+            self._overlaps[key] = self._shared(here, there, figure, place)
+        return self._overlaps[key]
+
+    def _shared(self, here: Sentence, there: Sentence, figure: Quantity, place: Quantity) -> float:
+        """The weight of the words and figures that two sentences share, beside the two figures."""
         shared = sum(min(weight, there.bag[one]) for one, weight in here.bag.items() if one in there.bag)
         for other in here.figures:
             if other is not figure and any(one is not place and agrees(other, one) for one in there.figures):
@@ -305,6 +330,14 @@ class Checker:
             if telling:
                 return False
         return sum(word.name or not _is_hangul(word.stems[0]) for word in here.words) >= 2
+
+    def _rival_of(
+        self, figure: Quantity, place: Quantity, here: Sentence, there: Sentence
+    ) -> Quantity | None:
+        key = (figure.start, place.start)
+        if key not in self._rivals:
+            self._rivals[key] = self._rival(figure, place, here, there)
+        return self._rivals[key]
 
     def _rival(self, figure: Quantity, place: Quantity, here: Sentence, there: Sentence) -> Quantity | None:
         """A figure beside `place` whose part of the sentence fits this figure's, while that of `place` does not."""
@@ -555,9 +588,9 @@ class Checker:
                 side = "too large" if power > 0 else "too small"
                 return f"{10 ** abs(power):,} times {side}? The source has {place.text}"
             same = math.isclose(figure.value, place.value, rel_tol=1e-9)
-            if same and (figure.unit.kind, figure.unit.factor) != (place.unit.kind, place.unit.factor):
-                if len(figure.digits) > 1 and place.unit.kind:
-                    return f"another unit? The source has {place.text}"
+            other = (figure.unit.kind, figure.unit.factor) != (place.unit.kind, place.unit.factor)
+            if same and other and len(figure.digits) > 1 and place.unit.kind:
+                return f"another unit? The source has {place.text}"
         return "not in the source"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -32,6 +32,7 @@ class Format(StrEnum):
 
 @app.command()
 def page(
+    context: typer.Context,
     target: Annotated[
         str | None, typer.Argument(metavar="[DATE|FILE]", help="YYYY-MM-DD, or a .md or .json file.")
     ] = None,
@@ -45,6 +46,12 @@ def page(
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse a Markdown file with a line that has no place.")
     ] = False,
+    evidence: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OUT/DATE", help="Show the claims that `paperworks reproduce` measured (with --to html)."
+        ),
+    ] = None,
     since: Annotated[
         str | None,
         typer.Option(
@@ -139,7 +146,7 @@ def page(
         raise InputError("give a date or a file, or --since DATE: paperworks page 2024-08-22")
     day = _day(target) if target is not None else None
     if target is not None and (day is None or (_is_shipped(day) and not refresh)):
-        _write(load_page(target, strict=strict), to, language, out)
+        _write(load_page(target, strict=strict), to, language, out, evidence=evidence, commands=context.obj)
         return
 
     def web() -> Web:
@@ -193,7 +200,8 @@ def page(
             )
         nothing = nothing and made is None
         if made is not None and day is not None:
-            _write(made, to, language if language in made.languages() else None, out, interface=language)
+            shown = language if language in made.languages() else None
+            _write(made, to, shown, out, interface=language, evidence=evidence, commands=context.obj)
     if nothing:
         raise InputError("nothing could be had for any of these days; the lines above say why")
 
@@ -355,7 +363,14 @@ def _summarizer(
 
 
 def _write(
-    shown: Page, to: Format, language: str | None, out: Path | None, *, interface: str | None = None
+    shown: Page,
+    to: Format,
+    language: str | None,
+    out: Path | None,
+    *,
+    interface: str | None = None,
+    evidence: Path | None = None,
+    commands: Mapping[str, str] | None = None,
 ) -> None:
     from paperworks.files import write_text
     from paperworks.papers import render_html, render_markdown
@@ -363,7 +378,15 @@ def _write(
     if language is not None and (shown.languages() or to != Format.html):
         shown = shown.in_language(language)
     if to == Format.html:
-        text = render_html(shown, language=interface or language)
+        records = None
+        if evidence is not None:
+            from paperworks.papers.site import read_evidence
+
+            records = read_evidence(evidence)
+        figures = evidence / "figures" if evidence is not None else None
+        text = render_html(
+            shown, language=interface or language, evidence=records, figure_folder=figures, commands=commands
+        )
     elif to == Format.json:
         text = shown.model_dump_json(indent=2) + "\n"
     else:

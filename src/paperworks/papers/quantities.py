@@ -572,7 +572,8 @@ class _Scanner:
                 )
                 spans.append((match.start(), match.end()))
                 yield replace(_times_word(match), bound=_bound(before, after))
-        for match in _NATIVE_WORD.finditer(text):
+        korean = () if text.isascii() else (_NATIVE_WORD,)
+        for match in (match for pattern in korean for match in pattern.finditer(text)):
             end = match.end(1)
             if free(match.start(), end):
                 value = float(_NATIVE[match[1]])
@@ -580,7 +581,8 @@ class _Scanner:
         for match in _ENGLISH_WORD.finditer(text):
             if free(match.start(), match.end()):
                 yield self._english_word(match)
-        for match in _KOREAN_WORD.finditer(text):
+        korean = () if text.isascii() else (_KOREAN_WORD,)
+        for match in (match for pattern in korean for match in pattern.finditer(text)):
             if free(match.start(), match.end()):
                 value = _korean(match[1])
                 quantity = self._worded(match.start(), match.end(), value)

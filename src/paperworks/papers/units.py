@@ -137,7 +137,6 @@ _THINGS = {
     "agent": "agents?|에이전트",
     "expert": "experts|전문가 네트워크",
     "turn": "turns?|rounds?|턴|라운드",
-    "hour of": "",
 }
 _COUNTERS = (
     "개(?!월|발|선|념|별|인|체|요)|장(?!기|치|면|점|비|애|소)|건(?!강|물|의하)|편(?!향|집|의)|가지(?!치)|종(?!류|료|합|래|단)|"
@@ -176,53 +175,78 @@ def _bounded(pattern: str) -> str:
     return pattern + (r"(?![A-Za-z0-9])" if re.search(r"[A-Za-z]\W*$", plain) else "")
 
 
-_ROWS = sorted(_alternatives(), key=lambda row: -len(row[0]))
-_UNIT_GROUPS = [(f"u{i}", unit) for i, (_, unit) in enumerate(_ROWS)]
-_UNIT = re.compile(
-    "|".join(f"(?P<u{i}>{_bounded(name)})" for i, (name, _) in enumerate(_ROWS)),
+def _first_characters(pattern: str) -> set[str]:
+    """The characters that a match of a pattern of this file can begin with."""
+    if pattern.startswith("(?:"):
+        depth = 0
+        place = -1
+        while place < 0 or depth:
+            place += 1
+            depth += (pattern[place] == "(") - (pattern[place] == ")")
+        found = set().union(*(_first_characters(part) for part in _split(pattern[3:place])))
+        return found | _first_characters(pattern[place + 2 :]) if pattern[place + 1 :][:1] == "?" else found
+    if pattern.startswith("["):
+        return set(pattern[1 : pattern.index("]")])
+    found = {pattern[0]}
+    return found | _first_characters(pattern[2:]) if pattern[1:2] == "?" else found
+
+
+class _Table:
+    """Alternatives with what they stand for, tried by the first character of the text, the longest pattern first."""
+
+    def __init__(self, rows: list[tuple[str, Unit]], flags: int = 0) -> None:
+        self._units = [unit for _, unit in rows]
+        by_first: dict[str, list[int]] = {}
+        for number, (pattern, _) in enumerate(rows):
+            for character in _first_characters(pattern):
+                for one in {character, character.upper(), character.lower()} if flags else {character}:
+                    by_first.setdefault(one, []).append(number)
+        self._patterns = {
+            character: re.compile(
+                "|".join(f"(?P<p{n}>{_bounded(rows[n][0])})" for n in dict.fromkeys(numbers)), flags
+            )
+            for character, numbers in by_first.items()
+        }
+
+    def match(self, text: str, place: int) -> tuple[Unit, re.Match[str]] | None:
+        pattern = self._patterns.get(text[place : place + 1])
+        match = pattern.match(text, place) if pattern else None
+        return (self._units[int(match.lastgroup[1:])], match) if match and match.lastgroup else None
+
+
+_UNITS = _Table(sorted(_alternatives(), key=lambda row: -len(row[0])))
+_THING_ROWS = sorted(
+    ((name, Unit("count", thing=thing)) for thing, names in _THINGS.items() for name in _split(names)),
+    key=lambda row: -len(row[0]),
 )
-_OF_GROUP = dict(_UNIT_GROUPS)
-_THING_GROUPS = [(thing, names) for thing, names in _THINGS.items() if names]
-_THING = re.compile(
-    "|".join(
-        f"(?P<t{i}>{'|'.join(_bounded(name) for name in sorted(_split(names), key=len, reverse=True))})"
-        for i, (_, names) in enumerate(_THING_GROUPS)
-    ),
-    re.IGNORECASE,
-)
-# What a unit can begin with: `(?:` groups give the first of their alternatives' characters.
-_UNIT_STARTS = {name.removeprefix("(?:").lstrip("-[\\")[:1] for name, _ in _ROWS} | set("%-xX×AHVT°℃")
+_NOUNS = _Table(_THING_ROWS, re.IGNORECASE)
+_STARTS = re.compile(r"(?<![A-Za-z])[A-Za-z]|[가-힣]")
 _COUNTER = re.compile(_COUNTERS)
 
 
 def unit_at(text: str, place: int) -> tuple[Unit, int] | None:
     """The unit of measurement that stands at `place`, and where it ends."""
-    if text[place : place + 1] not in _UNIT_STARTS:
+    found = _UNITS.match(text, place)
+    if found is None:
         return None
-    match = _UNIT.match(text, place)
-    if match is None or match.lastgroup is None:
-        return None
-    unit = _OF_GROUP[match.lastgroup]
+    unit, match = found
     return Unit(unit.kind, unit.factor, name=match[0].strip("- ")), match.end()
 
 
 def thing_at(text: str, place: int) -> tuple[str, int] | None:
     """The thing counted whose noun stands at `place`, and where the noun ends."""
-    if not text[place : place + 1].isalpha():
-        return None
-    match = _THING.match(text, place)
-    if match is None or match.lastgroup is None:
-        return None
-    return _THING_GROUPS[int(match.lastgroup[1:])][0], match.end()
+    found = _NOUNS.match(text, place)
+    return None if found is None else (found[0].thing, found[1].end())
 
 
 def things_in(text: str) -> list[tuple[str, int]]:
     """All things named in `text` with their places, in order."""
-    return [
-        (_THING_GROUPS[int(match.lastgroup[1:])][0], match.start())
-        for match in _THING.finditer(text)
-        if match.lastgroup
-    ]
+    found, end = [], 0
+    for match in _STARTS.finditer(text):
+        if match.start() >= end and (thing := thing_at(text, match.start())):
+            found.append((thing[0], match.start()))
+            end = thing[1]
+    return found
 
 
 def counter_at(text: str, place: int) -> int | None:
