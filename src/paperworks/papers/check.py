@@ -490,6 +490,23 @@ class Checker:
                     best is None or fit > best.fit
                 ):
                     best = Match(figure, a, "derived", f"{kind} of {a.text} and {b.text}", fit)
+        return best or self._against_table(figure, here, near)
+
+    def _against_table(self, figure: Quantity, here: Sentence, near: Sequence[Quantity]) -> Match | None:
+        """The difference of a figure told in words, such as that of an ablation, and one of the paper's own row."""
+        if figure.step >= 1 or figure.unit.kind not in ("", "points", "percentage points", "level"):
+            return None
+        related = self._related(here, near)
+        rows = [row for row in related if row.is_row and row.header and self.topic & set(label_stems(row))]
+        best: Match | None = None
+        for sentence in related:
+            for a in sentence.figures if not sentence.is_row else ():
+                for b in (b for row in rows for b in row.figures):
+                    if derivation(figure, a, b) == "difference":
+                        fit = self._overlap(here, sentence, figure, a)
+                        if fit > 1.0 and (best is None or fit > best.fit):
+                            note = f"difference of {a.text} and {b.text}"
+                            best = Match(figure, a, "derived", note, fit)
         return best
 
     def _source_pairs(self, sentence: Sentence, here: Sentence) -> Iterable[tuple[Quantity, Quantity]]:
@@ -846,6 +863,9 @@ def derivation(figure: Quantity, a: Quantity, b: Quantity, *, column: bool = Fal
         and math.isclose(a.value * b.value, figure.value, rel_tol=1e-9)
     ):
         return "product"
+    if figure.unit.kind == "gpu time" and kinds == {"time", "count"}:
+        hours, count = (a, b) if a.unit.kind == "time" else (b, a)
+        return "product" if math.isclose(hours.base * count.value, figure.base, rel_tol=1e-6) else ""
     if "percent" in kinds and len(kinds) == 2 and not kinds & {"", "points", "percentage points"}:
         share, whole = (a, b) if a.unit.kind == "percent" else (b, a)
         part = whole.base * share.value / 100

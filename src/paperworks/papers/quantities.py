@@ -113,7 +113,8 @@ _ENGLISH_WORD = re.compile(
     r"eight|nine)|"
     + "|".join(sorted(_WORDS, key=len, reverse=True))
     + r"|(?:a|per|every|each) (?:hundred|thousand|million|billion)|"
-    r"one hundred|one thousand|one million|one billion|one trillion|a dozen|two dozen)"
+    r"one hundred|one thousand|one million|one billion|one trillion|a dozen|two dozen|"
+    r"one(?= (?:hour|minute|second|day|week|month|year|epoch|GPU|TPU|[AHV]\d+)))"
     r"(?![A-Za-z])(?=[ -])",
     re.IGNORECASE,
 )
@@ -169,6 +170,7 @@ _SHOT = re.compile(
 _NOT_AFTER = re.compile(r"[ -]?(?:e2e|to-)", re.IGNORECASE)
 _DIMS = re.compile(r"\s?[×xX*]\s?(\d{1,5})(?![\d.,]*\d)(?!B|b)")
 _TO = re.compile(r"\s?(?:~|–|—|-|to|and|에서|부터|내지)\s?(?=[\d])")
+_SHARED = re.compile(r",? (?:and|or|to) |, |[와과] | ?[/→] ?|에서 ")
 OTHER = "other things"
 _HOURS = re.compile(r" ?(\d{1,2}) ?(분|min(?:utes?)?)(?![A-Za-z가-힣])")
 _COUNT_OF = re.compile(r"(?:의|인|짜리|규모의|분량의|단위의)?\s?")
@@ -258,7 +260,16 @@ class _Scanner:
                 place = max(quantity.end, match.end())
         found += self._words(found)
         found.sort(key=lambda quantity: quantity.start)
+        self._share_units(found)
         yield from self._ranges(found)
+
+    def _share_units(self, found: list[Quantity]) -> None:
+        """`30 and 55 hours`: the unit of the second is that of the first too."""
+        for place in range(len(found) - 2, -1, -1):
+            a, b = found[place], found[place + 1]
+            if a.unit is NO_UNIT and b.unit.kind not in ("", "count", "rank", "times", "fraction") and not a.factors:
+                if _SHARED.fullmatch(self.text[a.end : b.start]):
+                    found[place] = replace(a, unit=b.unit)
 
     def _mask(self, first: int, last: int) -> None:
         self.text = self.text[:first] + "\u2400" * (last - first) + self.text[last:]
@@ -611,7 +622,7 @@ class _Scanner:
             tens, ones = word.split("-")
             value = float(_WORDS[tens] + (1 if ones == "one" else _WORDS[ones]))
         else:
-            value = float(_WORDS[word])
+            value = float(_WORDS.get(word, 1))
         end, magnitude = match.end(), " " in word
         if (more := _ENGLISH_MAGNITUDE.match(self.text, end)) and more[1]:
             value, end, magnitude = value * _ENGLISH[more[1].lower()], more.end(), True

@@ -71,7 +71,7 @@ def header_unit(header: str) -> tuple[float, Unit | None]:
     if re.search(r"\d", bare):
         return factor, unit
     if unit is None:
-        for match in re.finditer(r"(?<![A-Za-z가-힣%])(?:[A-Za-z]+|[가-힣]+|%)", bare):
+        for match in re.finditer(r"(?<![A-Za-z가-힣%@-])(?:[A-Za-z]{2,}|[가-힣]+|%)", bare):
             found = unit_at(bare, match.start())
             if found and found[0].kind not in _NOT_IN_WORDS:
                 unit = found[0]
