@@ -366,13 +366,40 @@ class Checker:
         if not there.label or not there.header:
             return None
         rows = [row for row in self.source.rows_of(self.source.index_at(place.start)) if row.label]
-        spoken = [row for row in rows if self._speaks_of(here, row)]
-        topic = [row for row in rows if self.topic & set(label_stems(row))]
-        if any(row is there for row in (*spoken, *topic)) or not (spoken or topic):
+        owners = self._owners(figure, here, rows)
+        if not owners or any(row is there for row in owners):
             return None
-        row = (spoken or topic)[0]
+        row = owners[0]
         column = column_of(there, place)
         return next((other for other in row.figures if column_of(row, other) == column), None)
+
+    def _owners(self, figure: Quantity, here: Sentence, rows: Sequence[Sentence]) -> list[Sentence]:
+        """The rows of a table that a figure of the summary is said of.
+
+        Those named in its own part of the sentence; else the last named before it that is not another figure's; else
+        the summary's own subject and what the sentence names beside its figures.
+        """
+        part = here.segments.get(figure.start, {})
+        labels = [(row, set(label_stems(row)[:1])) for row in rows]
+        if own := [row for row, stems in labels if stems and stems <= part.keys()]:
+            return own
+        taken = {
+            one for other in here.figures if other is not figure for one in here.segments.get(other.start, {})
+        }
+        free = [
+            set(word.stems)
+            for word in here.words
+            if word.name
+            and word.end <= figure.start
+            and not set(word.stems) <= taken
+            and word.start not in here.compared
+        ]
+        for stems in reversed(free):
+            if found := [row for row, wanted in labels if wanted and wanted <= stems]:
+                return found
+        topic = [row for row in rows if self.topic & set(label_stems(row))]
+        mine = {one for word in here.words for one in word.stems} - taken
+        return [*topic, *(row for row, wanted in labels if wanted and wanted <= mine)]
 
     def _speaks_of(self, here: Sentence, row: Sentence) -> bool:
         """Whether a sentence of the summary names the row: all telling words of its label."""

@@ -345,6 +345,11 @@ class Sentence:
         return " | " in self.text
 
     @cached_property
+    def compared(self) -> set[int]:
+        """The offsets of names that something is only compared with."""
+        return {word.start for word in self.words if _is_compared(word, self.text, self.start, ())}
+
+    @cached_property
     def label(self) -> str:
         """A row's first cell, where that is no number."""
         first = self.text.split(" | ")[0].strip()

@@ -267,9 +267,10 @@ class _Scanner:
         """`30 and 55 hours`: the unit of the second is that of the first too."""
         for place in range(len(found) - 2, -1, -1):
             a, b = found[place], found[place + 1]
-            if a.unit is NO_UNIT and b.unit.kind not in ("", "count", "rank", "times", "fraction") and not a.factors:
-                if _SHARED.fullmatch(self.text[a.end : b.start]):
-                    found[place] = replace(a, unit=b.unit)
+            bare = a.unit is NO_UNIT and not a.factors
+            shares = b.unit.kind not in ("", "count", "rank", "times", "fraction")
+            if bare and shares and _SHARED.fullmatch(self.text[a.end : b.start]):
+                found[place] = replace(a, unit=b.unit)
 
     def _mask(self, first: int, last: int) -> None:
         self.text = self.text[:first] + "\u2400" * (last - first) + self.text[last:]
