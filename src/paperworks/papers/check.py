@@ -18,12 +18,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from paperworks.papers.contexts import Document, Sentence, words_of
+from paperworks.papers.glossary import stem
 from paperworks.papers.model import FigureCheck
 from paperworks.papers.names import unknown_names
 from paperworks.papers.quantities import OTHER, Quantity
 
 FOUNDED = ("found", "derived")
 MARGIN = 0.8
+_RISES = {
+    stem(word)
+    for word in "improve improves gain gains increase increases rises raises adds grows higher".split()
+}
+_FALLS = {
+    stem(word)
+    for word in "drops drop loses lost lowers lower decreases reduces falls below worse declines".split()
+}
 _TIMES = (60.0, 3600.0, 24.0, 7.0, 12.0)
 _HEADINGS = {"What's", "New", "What's New", "Technical", "Details", "Performance", "Highlights"}
 LEAST = 1.0
@@ -131,11 +140,18 @@ class Checker:
             turned = replace(figure, value=-figure.value)
             if any(place.signed and agrees(turned, place) for place in self.near(turned)):
                 return []
+            found = [place for place in found if self._direction(place) * figure.value >= 0]
         if not found and figure.high is not None:
             found = self._both_ends(figure)
         if not found and figure.spread is not None:
             found = self._apart(figure)
         return found
+
+    def _direction(self, place: Quantity) -> int:
+        """1 where the words beside a figure speak of a rise, -1 of a fall, 0 of neither or both."""
+        words = self.source.sentence_at(place.start).segments.get(place.start, {})
+        rise, fall = bool(words.keys() & _RISES), bool(words.keys() & _FALLS)
+        return rise - fall
 
     def _both_ends(self, figure: Quantity) -> list[Quantity]:
         low, high = replace(figure, high=None), replace(figure, value=figure.high or 0.0, high=None)
@@ -489,7 +505,7 @@ class Checker:
             return True
         if self.source.sentence(first).is_row and self.source.sentence(second).is_row:
             return abs(first - second) <= 30
-        return abs(first - second) == 1
+        return abs(first - second) <= 3
 
     # derived figures
 
@@ -513,11 +529,20 @@ class Checker:
                 if not kind:
                     continue
                 fit = self._overlap(here, sentence, figure, a)
+                if (
+                    sentence.is_row
+                    and kind == "relative change"
+                    and column_of(sentence, a) != self._column(b)
+                ):
+                    continue
                 if (fit > (2.0 if kind == "product" else 1.0) or sentence.is_row) and (
                     best is None or fit > best.fit
                 ):
                     best = Match(figure, a, "derived", f"{kind} of {a.text} and {b.text}", fit)
         return best or self._against_table(figure, here, near)
+
+    def _column(self, figure: Quantity) -> int:
+        return column_of(self.source.sentence_at(figure.start), figure)
 
     def _against_table(self, figure: Quantity, here: Sentence, near: Sequence[Quantity]) -> Match | None:
         """The difference of a figure told in words, such as that of an ablation, and one of the paper's own row."""
@@ -830,7 +855,8 @@ def _equal(figure: Quantity, mine: float, theirs: float, step: float) -> bool:
 def comparable(a: Quantity, b: Quantity) -> bool:
     """Whether two figures could be taken for each other: the same kind of unit."""
     kinds = {a.unit.kind, b.unit.kind}
-    if a.magnitude != b.magnitude or (a.word != b.word and not kinds & {"times", "fraction"}):
+    counted = a.unit.thing == b.unit.thing != ""
+    if a.magnitude != b.magnitude or (a.word != b.word and not (counted or kinds & {"times", "fraction"})):
         return False
     low, high = sorted((abs(a.base), abs(b.base)))
     if not low or high / low > (200 if "" in kinds else 1000):
@@ -951,8 +977,6 @@ def derivation(figure: Quantity, a: Quantity, b: Quantity, *, column: bool = Fal
             return "share"
         if kinds <= {"percent"} and near(low + high, 0.0) and two_digits:
             return "sum"
-        if kinds <= {"percent", ""} and near(high - low, 0.0) and two_digits and kinds != {"percent"}:
-            return "difference"
         return ""
     if kind in ("points", "percentage points"):
         if kinds <= {"percent", "points", "percentage points", ""} and near(high - low, 1e-9):

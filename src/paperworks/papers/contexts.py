@@ -552,6 +552,8 @@ def _bind(sentence: Sentence) -> tuple[dict[int, dict[str, float]], dict[int, di
         role = _role(text, figure, base, figures, i)
         if role:
             here[role] = parts[figure.start][role] = 2.0
+        if role == "<base>":
+            here["<from>"] = 1.0  # what something is compared with came before it
         if role == "<to>" and i and "<from>" in bound[figures[i - 1].start]:
             # both ends of a change are of the same thing
             for one, weight in bound[figures[i - 1].start].items():
@@ -618,7 +620,12 @@ def _bind_conditions(
 
 
 def _right_edge(gap: str, *, last: bool, korean: bool) -> int:
-    """How much of what follows a figure belongs to it, in characters."""
+    """How much of what follows a figure belongs to it, in characters.
+
+    What stands right before a parenthesis belongs to the figure in it: `B(58.7)`.
+    """
+    opens = gap.rstrip().endswith("(")
+    gap = gap.rstrip().removesuffix("(") if opens else gap
     if korean:
         by = _KO_BY.match(gap)
         if by:
@@ -627,7 +634,7 @@ def _right_edge(gap: str, *, last: bool, korean: bool) -> int:
         if relative:
             return relative.end("name")
         cut = _SPLIT.search(gap)
-        return cut.start() if cut else (len(gap) if last else 0)
+        return cut.start() if cut else (len(gap) if last and not opens else 0)
     cut = _SPLIT.search(gap) or (None if last else _WEAK.search(gap))
     end = cut.start() if cut else len(gap)
     if not last and not cut and (head := _HEAD.search(gap)):

@@ -170,7 +170,7 @@ _SHOT = re.compile(
 _NOT_AFTER = re.compile(r"[ -]?(?:e2e|to-)", re.IGNORECASE)
 _DIMS = re.compile(r"\s?[×xX*]\s?(\d{1,5})(?![\d.,]*\d)(?!B|b)")
 _TO = re.compile(r"\s?(?:~|–|—|-|to|and|에서|부터|내지)\s?(?=[\d])")
-_SHARED = re.compile(r",? (?:and|or|to) |, |[와과] | ?[/→] ?|에서 ")
+_SHARED = re.compile(r",? (?:and|or|to) |[와과] | ?[/→] ?|에서 ")
 OTHER = "other things"
 _HOURS = re.compile(r" ?(\d{1,2}) ?(분|min(?:utes?)?)(?![A-Za-z가-힣])")
 _COUNT_OF = re.compile(r"(?:의|인|짜리|규모의|분량의|단위의)?\s?")
