@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from paperworks.papers import number_patterns as patterns
+from paperworks.papers.number_patterns import OTHER
 from paperworks.papers.units import NO_UNIT, Unit, counter_at, thing_at, things_in, unit_at
 
 
@@ -58,128 +60,10 @@ class Quantity:
         return self.unit.name or self.unit.thing
 
 
-# One character for another, so that offsets stay.
-_PLAIN = str.maketrans(
-    "０１２３４５６７８９％，．−＋～〜∼（）：／\u00a0\u2009\u202f\u2011\u2010＄",
-    "0123456789%,.-+~~~():/   --$",
-)
-_SUPER = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
-_DIGITS = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?"
-_NUMBER = re.compile(
-    rf"(?P<number>{_DIGITS}|(?<![\d.])\.\d+)"
-    r"(?P<power>[eE][+-]?\d+|\s?[×x*·]\s?10(?:\s?\^\s?\{?\s?[-–]?\s?\d+\}?|[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+))?"
-)
-_POWER_OF_TEN = re.compile(r"(?<![\d.,])10(?:\^\{?([-–]?\d+)\}?|([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+))")
-_POWER = re.compile(r"(\d{1,3})(?:\s?\^\s?\{?(\d{1,2})\}?|([⁰¹²³⁴⁵⁶⁷⁸⁹]{1,2}))(?![\d.])")
-_KOREAN = {"십": 1e1, "백": 1e2, "천": 1e3, "만": 1e4, "억": 1e8, "조": 1e12}
-_KOREAN_MAGNITUDE = re.compile(
-    r" ?((?:[십백천]?[만억조])|[백천](?![가-힣])|[백천](?= ?(?:개|명|장|건|편|가지|시간|배|달러|원|토큰|문장|단어|년|번|회|곳|종|쌍|대의|세트)))"
-)
-_KOREAN_WORD = re.compile(
-    r"(?<![가-힣\d])([십백천]?[만억조]|[백천])(?= ?(?:개|명|장|건|편|달러|토큰|문장|쌍|곳|배|시간))"
-)
-_ENGLISH_MAGNITUDE = re.compile(
-    r"[ -]?(hundred thousand|hundred million|hundred|thousand|million|billion|trillion|bn|mn)(?![A-Za-z])|"
-    r"([KkMBT])(?![A-Za-z0-9])(?!-[a-z])|([KkMBT])(?=-(?:param|token|image|sample|scale|paper|word|model))| ([MBT])(?= (?:param|token))"
-)
-_ENGLISH = {
-    "hundred": 1e2,
-    "thousand": 1e3,
-    "hundred thousand": 1e5,
-    "million": 1e6,
-    "hundred million": 1e8,
-    "billion": 1e9,
-    "trillion": 1e12,
-    "bn": 1e9,
-    "mn": 1e6,
-    "k": 1e3,
-    "m": 1e6,
-    "b": 1e9,
-    "t": 1e12,
-}
-_WORDS = {
-    "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10,
-    "eleven": 11, "twelve": 12, "thirteen": 13, "fourteen": 14, "fifteen": 15, "sixteen": 16, "seventeen": 17,
-    "eighteen": 18, "nineteen": 19, "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60,
-    "seventy": 70, "eighty": 80, "ninety": 90,
-}  # fmt: skip
-_NATIVE = {
-    "두": 2, "세": 3, "네": 4, "다섯": 5, "여섯": 6, "일곱": 7, "여덟": 8, "아홉": 9, "열": 10, "열한": 11,
-    "열두": 12, "열세": 13, "열네": 14, "열다섯": 15, "열여섯": 16, "열일곱": 17, "열여덟": 18, "열아홉": 19,
-    "스무": 20, "스물네": 24, "서른": 30, "마흔": 40,
-}  # fmt: skip
-_ENGLISH_WORD = re.compile(
-    r"(?<![A-Za-z-])((?:twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)-(?:one|two|three|four|five|six|seven|"
-    r"eight|nine)|"
-    + "|".join(sorted(_WORDS, key=len, reverse=True))
-    + r"|(?:a|per|every|each) (?:hundred|thousand|million|billion)|"
-    r"one hundred|one thousand|one million|one billion|one trillion|a dozen|two dozen|"
-    r"one(?= (?:hour|minute|second|day|week|month|year|epoch|GPU|TPU|[AHV]\d+)))"
-    r"(?![A-Za-z])(?=[ -])",
-    re.IGNORECASE,
-)
-_NATIVE_WORD = re.compile(
-    r"(?<![가-힣])(" + "|".join(sorted(_NATIVE, key=len, reverse=True)) + r") ?"
-    r"(?=(?:개|명|장(?!기)|건|편|가지|종|곳|배(?!경|포)|번|차례|대(?!표)|단계|층|모델|언어|데이터|벤치마크|과제|작업|방법|시간|"
-    r"달|쌍|세트|모듈|부분|그룹|유형|축|쪽|팀|사람|영역|분야|범주|요소|손실|네트워크|인코더|로봇|환경|언어))"
-)
-_TIMES_WORD = re.compile(
-    r"(?<![A-Za-z])(twice|thrice|doubl(?:es?|ed|ing)|tripl(?:es?|ed|ing)|quadrupl(?:es?|ed|ing)|halv(?:es|ed|ing)|"
-    r"half|one half|(?:a|one|two|three|four)[ -](?:thirds?|quarters?|fourths?|fifths?|sixths?|sevenths?|eighths?|"
-    r"ninths?|tenths?|fifteenths?|twentieths?|hundredths?))(?![A-Za-z])|(절반|반으로)",
-    re.IGNORECASE,
-)
-_PARTS = {"half": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8}
-_PARTS |= {"ninth": 9, "tenth": 10, "fifteenth": 15, "twentieth": 20, "hundredth": 100}
-_FRACTION = re.compile(
-    r"(?<![\d./A-Za-z-])(?:(\d{1,4})\s?분의\s?(\d{1,4})|(1|2|3)/(\d{1,3})(?![\d/]))(?!\.\d)"
-)
-_RANK = re.compile(r"(?<![A-Za-z])(?:ranks?|ranked|ranking|place[sd]?|comes?|finish\w*)(?: in)?(?: the)? (first|second|third|fourth|fifth)(?![A-Za-z])|(?<![A-Za-z])(first|second|third) (?:place|rank)(?![A-Za-z])", re.IGNORECASE)  # fmt: skip
-_ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5}
-
-_ABOUT = re.compile(
-    r"(?:(?<![A-Za-z])(?:about|around|approximately|roughly|nearly|almost|some|circa|approx\.?|over|more than|at least|"
-    r"up to|under|less than|fewer than|close to|just (?:over|under))|약|대략|거의|무려|(?<!\d)[~≈∼]|[><≥≤])\s?(?:\$|US\$)?$",
-    re.IGNORECASE,
-)
-_ABOUT_AFTER = re.compile(r"\s?(?:여|이상|이하|가량|정도|남짓|안팎|넘|미만|\+)")
-_PLACE = re.compile(
-    r"(?<![A-Za-z])(?:tables?|tab\.|figures?|figs?\.?|sections?|sec\.|§|equations?|eqs?\.?|appendix|appendices|algorithms?|"
-    r"chapters?|theorems?|lemmas?|propositions?|corollary|definitions?|versions?|ver\.|v|arxiv[ :]*|steps? (?=[1-9]\b)|phases?|stages?|levels?|lines?|no\.|"
-    r"python|cuda|pytorch|top|rank|step|pages?|footnotes?|ref\.?|vol\.|pp?\.|epochs? (?=\d+ of)|day|task|type|part|group|case|experiment|"
-    r"표|그림|식|수식|부록|알고리즘|정리|보조정리|버전|제|단계|각주)[ (]*(?:[A-Z]\.)?$",
-    re.IGNORECASE,
-)
-_FAMILY = re.compile(
-    r"(?<![A-Za-z])(?:Llama|LLaMA|GPT|Gemini|Claude|Qwen|Phi|Mistral|Gemma|DeepSeek|Stable Diffusion|SDXL|SD|DALL·?-?E|PaLM|T5|BERT|Whisper|"
-    r"Vicuna|Yi|Falcon|OPT|Pythia|Grok|Kimi|GLM|InternLM|InternVL|InternVideo|LLaVA|Nemotron|Command R|Imagen|Veo|Sora|Kling|Wan|"
-    r"Flux|FLUX|CLIP|DINO|SAM|YOLO|COCO|ImageNet|WMT|SemEval|VOC|Kinetics|"
-    r"KITTI|LibriSpeech|MMLU-Pro|Codex|Copilot|Windows|Ubuntu|RTX|GTX|Jetson|Xeon|Core|Android|iPhone|FLORES|"
-    r"IWSLT|CoNLL|Common Crawl|ProofWiki|Switchboard|CHiME|ASVspoof|AIME|IMO|HMMT|GAIA|Chatbot Arena)[ -]?$"
-)
-_YEAR = re.compile(r"(?:19[5-9]\d|20[0-4]\d)")
-_MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.?"
-_DATES = re.compile(
-    rf"\d{{4}}-\d{{2}}-\d{{2}}|\d{{4}}년(?: ?\d{{1,2}}월(?: ?\d{{1,2}}일)?)?|\d{{1,2}}월(?: ?\d{{1,2}}일)?(?!간)|"
-    rf"(?:\d{{1,2}} )?{_MONTH} (?:\d{{1,2}}(?:st|nd|rd|th)?(?:, ?| ))?(?:19|20)\d\d|"
-    rf"(?<![\d.])\d{{4}}\.\d{{4,5}}(?:v\d+)?(?![\d%])|{_MONTH} \d{{1,2}}(?![\d.,]\d)(?=[ ,.])|20\d\ds|19\d\ds|\d0년대"
-)
-_SHOT = re.compile(
-    r"-? ?(?:shots?|샷|way|hop|D(?![A-Za-z])|d(?![A-Za-z])|차원(?= (?:공간|객체|물체|장면|재구성|포인트))|DoF|gram|st order|월|학년|절|장에서|세기|호선|판)(?![a-z])"
-)
-_NOT_AFTER = re.compile(r"[ -]?(?:e2e|to-)", re.IGNORECASE)
-_DIMS = re.compile(r"\s?[×xX*]\s?(\d{1,5})(?![\d.,]*\d)(?!B|b)")
-_TO = re.compile(r"\s?(?:~|–|—|-|to|and|에서|부터|내지)\s?(?=[\d])")
-_SHARED = re.compile(r",? (?:and|or|to) |[와과] | ?[/→] ?|에서 ")
-OTHER = "other things"
-_HOURS = re.compile(r" ?(\d{1,2}) ?(분|min(?:utes?)?)(?![A-Za-z가-힣])")
-_COUNT_OF = re.compile(r"(?:의|인|짜리|규모의|분량의|단위의)?\s?")
-
-
 RAW_NUMBER = re.compile(
-    rf"({_DIGITS})(?:\s?[×x]\s?(\d{{1,5}})|\s?\^\s?\{{?(\d{{1,2}})\}}?|([⁰¹²³⁴⁵⁶⁷⁸⁹]{{1,2}})|"
+    rf"({patterns.DIGITS})(?:\s?[×x]\s?(\d{{1,5}})|\s?\^\s?\{{?(\d{{1,2}})\}}?|([⁰¹²³⁴⁵⁶⁷⁸⁹]{{1,2}})|"
     r"[ -]?(thousand|million|billion|trillion|bn|mn|[KkMBT](?![A-Za-z]))|([eE][+-]?\d+|\s?[×x*·]\s?10\s?\^?\s?\{?[-–⁻]?[\d⁰¹²³⁴-⁹]+\}?))?|"
-    rf"(?<![A-Za-z])({'|'.join(sorted(_WORDS, key=len, reverse=True))}|twice|thrice|doubl|tripl|quadrupl|hal[fv]|"
+    rf"(?<![A-Za-z])({'|'.join(sorted(patterns.WORDS, key=len, reverse=True))}|twice|thrice|doubl|tripl|quadrupl|hal[fv]|"
     r"third|quarter|fourth|fifth|sixth|seventh|eighth|ninth|tenth|fifteenth|twentieth|dozen|hundred|thousand|million|"
     r"billion|first|second)",
     re.IGNORECASE,
@@ -201,25 +85,20 @@ def raw_values(match: re.Match[str]) -> tuple[float, ...]:
     """The values that a match of `RAW_NUMBER` may stand for, a first look without unit or magnitude."""
     if match[7]:
         word = match[7].lower()
-        value = float(_WORDS.get(word) or _RAW_WORDS.get(word) or _PARTS.get(word, 1))
-        return (value, 2 / value, 3 / value, 1 / value) if word in _PARTS else (value,)
+        value = float(patterns.WORDS.get(word) or _RAW_WORDS.get(word) or patterns.PARTS.get(word, 1))
+        return (value, 2 / value, 3 / value, 1 / value) if word in patterns.PARTS else (value,)
     value = float(match[1].replace(",", ""))
     if match[5]:
-        return (value * _ENGLISH[match[5].lower()],)
+        return (value * patterns.ENGLISH[match[5].lower()],)
     if match[6]:
         factor = _power(match[6])
         return (value,) if factor is None else (value * factor,)
     if match[2]:
         return value, float(match[2]), value * float(match[2])
-    exponent = match[3] or (match[4] and match[4].translate(_SUPER))
+    exponent = match[3] or (match[4] and match[4].translate(patterns.SUPER))
     if exponent and value <= 100:
         return value, value ** int(exponent)
     return (value,)
-
-
-def plain(text: str) -> str:
-    """`text` with full-width digits, signs and odd spaces as their usual forms, at the same offsets."""
-    return text.translate(_PLAIN)
 
 
 def find_quantities(text: str, *, names: bool = False, offset: int = 0) -> list[Quantity]:
@@ -227,7 +106,7 @@ def find_quantities(text: str, *, names: bool = False, offset: int = 0) -> list[
 
     `offset` is added to the places.
     """
-    usual = plain(text)
+    usual = patterns.plain(text)
     found = list(_Scanner(usual, names).scan())
     if usual != text:
         found = [replace(one, text=text[one.start : one.end]) for one in found]
@@ -245,13 +124,13 @@ class _Scanner:
     def scan(self) -> Iterator[Quantity]:
         text = self.text
         found: list[Quantity] = []
-        masked = [(match.start(), match.end()) for match in _DATES.finditer(text)]
+        masked = [(match.start(), match.end()) for match in patterns.DATES.finditer(text)]
         for first, last in masked:
             # `2009년` is a date, `3개월` is not reached here
             self._mask(first, last)
         text = self.text
         place = 0
-        for match in _NUMBER.finditer(text):
+        for match in patterns.NUMBER.finditer(text):
             if match.start() < place:
                 continue
             quantity = self._number(match)
@@ -269,7 +148,7 @@ class _Scanner:
             a, b = found[place], found[place + 1]
             bare = a.unit is NO_UNIT and not a.factors
             shares = b.unit.kind not in ("", "count", "rank", "times", "fraction")
-            if bare and shares and _SHARED.fullmatch(self.text[a.end : b.start]):
+            if bare and shares and patterns.SHARED.fullmatch(self.text[a.end : b.start]):
                 found[place] = replace(a, unit=b.unit)
 
     def _mask(self, first: int, last: int) -> None:
@@ -280,7 +159,7 @@ class _Scanner:
     def _number(self, match: re.Match[str]) -> Quantity | None:
         text, start = self.text, match.start()
         before = text[max(0, start - 28) : start]
-        fraction = _FRACTION.match(text, start)
+        fraction = patterns.FRACTION.match(text, start)
         if fraction and (fraction[1] or not before.endswith(("/", "-"))):
             return self._fraction(fraction)
         name = self._in_name(before, match)
@@ -294,11 +173,11 @@ class _Scanner:
             if factor is None:
                 return None
             value, step, end, magnitude = value * factor, step * factor, match.end(), True
-        elif bare := _POWER_OF_TEN.match(text, start):
-            exponent = int((bare[1] or bare[2].translate(_SUPER)).replace("–", "-"))
+        elif bare := patterns.POWER_OF_TEN.match(text, start):
+            exponent = int((bare[1] or bare[2].translate(patterns.SUPER)).replace("–", "-"))
             value, step, end, magnitude = 10.0**exponent, 10.0**exponent, bare.end(), True
-        elif (other := _POWER.match(text, start)) and other[1] == raw:
-            value = float(int(other[1]) ** int(other[2] or other[3].translate(_SUPER)))
+        elif (other := patterns.POWER.match(text, start)) and other[1] == raw:
+            value = float(int(other[1]) ** int(other[2] or other[3].translate(patterns.SUPER)))
             step, end = 1.0, other.end()
         else:
             value, step, end, magnitude = self._magnitude(value, step, end)
@@ -318,8 +197,8 @@ class _Scanner:
             if not self.names:
                 return None
             quantity = replace(quantity, named=True, unit=unit)
-        about = bool(_ABOUT.search(before[: len(before) - (start - first)])) or bool(
-            _ABOUT_AFTER.match(text, quantity.end)
+        about = bool(patterns.ABOUT.search(before[: len(before) - (start - first)])) or bool(
+            patterns.ABOUT_AFTER.match(text, quantity.end)
         )
         first, end = quantity.start, quantity.end
         if text[first - 1 : first] in ("$", "€") and quantity.unit.kind in ("", "count"):
@@ -345,12 +224,12 @@ class _Scanner:
 
     def _magnitude(self, value: float, step: float, end: int) -> tuple[float, float, int, bool]:
         text = self.text
-        if match := _KOREAN_MAGNITUDE.match(text, end):
+        if match := patterns.KOREAN_MAGNITUDE.match(text, end):
             word = match[1]
             factor = _korean(word)
             total, shown, end = value * factor, step * factor, match.end()
             while more := re.compile(
-                rf" ?({_DIGITS}) ?([십백천]?[만억조]|[백천](?![가-힣]|$)|(?=[^\d,.]|$))"
+                rf" ?({patterns.DIGITS}) ?([십백천]?[만억조]|[백천](?![가-힣]|$)|(?=[^\d,.]|$))"
             ).match(text, end):
                 next_factor = _korean(more[2]) if more[2] else 1.0
                 if next_factor >= factor or float(more[1].replace(",", "")) * next_factor >= factor:
@@ -361,15 +240,15 @@ class _Scanner:
                 total += float(more[1].replace(",", "")) * factor
                 shown, end = _step(more[1]) * factor, more.end()
             return total, shown, end, True
-        if match := _ENGLISH_MAGNITUDE.match(text, end):
+        if match := patterns.ENGLISH_MAGNITUDE.match(text, end):
             word = next(group for group in match.groups() if group)
-            factor = _ENGLISH[word.lower()]
+            factor = patterns.ENGLISH[word.lower()]
             return value * factor, step * factor, match.end(), True
         return value, step, end, False
 
     def _sides(self, quantity: Quantity, end: int) -> Quantity | None:
         sides = [quantity.value]
-        while match := _DIMS.match(self.text, end):
+        while match := patterns.DIMS.match(self.text, end):
             sides.append(float(match[1]))
             end = match.end()
         if len(sides) == 1:
@@ -394,7 +273,7 @@ class _Scanner:
                     continue
                 if unit.name == "m" and quantity.magnitude:
                     continue
-                if unit.kind == "time" and (more := _HOURS.match(text, stop)) and unit.factor == 3600:
+                if unit.kind == "time" and (more := patterns.HOURS.match(text, stop)) and unit.factor == 3600:
                     value = quantity.value + float(more[1]) / 60
                     return replace(quantity, unit=unit, value=value, step=1 / 60, end=more.end())
                 return replace(quantity, unit=unit, end=stop)
@@ -415,7 +294,7 @@ class _Scanner:
             return replace(quantity, unit=Unit("count", thing=thing, name=text[place:stop]), end=stop)
         counter = counter_at(text, place)
         if counter is not None:
-            after = _COUNT_OF.match(text, counter)
+            after = patterns.COUNT_OF.match(text, counter)
             name, stop = text[place:counter], counter
             if name == "명" or (found := thing_at(text, after.end() if after else counter)):
                 thing = "person" if name == "명" else found[0]  # type: ignore[index]
@@ -494,10 +373,10 @@ class _Scanner:
             return "no"
         if re.search(r"\d[x×]$", before):
             return self._size_or_no(match)
-        if _SHOT.match(text, end):
+        if patterns.SHOT.match(text, end):
             return "no"
         if after and after.isascii() and (after.isalpha() or after == "_"):
-            if unit_at(text, end) or _ENGLISH_MAGNITUDE.match(text, end) or match["power"]:
+            if unit_at(text, end) or patterns.ENGLISH_MAGNITUDE.match(text, end) or match["power"]:
                 return self._family(before, start)
             if re.match(r"[x×X]\s?\d", text[end : end + 3]):
                 return self._family(before, start)
@@ -510,7 +389,7 @@ class _Scanner:
 
     def _family(self, before: str, start: int) -> str:
         """A number after a model family's name is its version or its size."""
-        if re.search(r"[A-Za-z]\d?(?:\.\d)? $", before) and _FAMILY.search(
+        if re.search(r"[A-Za-z]\d?(?:\.\d)? $", before) and patterns.FAMILY.search(
             re.sub(r" ?\d(?:\.\d)?[a-z]? $", " ", before)
         ):
             number = re.match(r"\d{1,4}(?:\.\d+)?", self.text[start:])
@@ -526,7 +405,11 @@ class _Scanner:
         text = self.text
         if re.search(r"\btop $", before, re.IGNORECASE) and quantity.value > 10:
             return False
-        if _PLACE.search(before) and quantity.unit.kind in ("", "times", "count") and not quantity.magnitude:
+        if (
+            patterns.PLACE.search(before)
+            and quantity.unit.kind in ("", "times", "count")
+            and not quantity.magnitude
+        ):
             if quantity.unit.thing and re.search(
                 r"(?:steps?|levels?|단계|task|type|part|group|case|day|rank)[ (]*$", before, re.IGNORECASE
             ):
@@ -549,7 +432,7 @@ class _Scanner:
             and quantity.unit is NO_UNIT
         ):
             return True
-        if _YEAR.fullmatch(raw) and quantity.unit is NO_UNIT and not quantity.magnitude:
+        if patterns.YEAR.fullmatch(raw) and quantity.unit is NO_UNIT and not quantity.magnitude:
             return True
         return bool(
             re.match(r"\.\s", text[quantity.end : quantity.end + 2]) and re.search(r"(?:^|\n)\s*$", before)
@@ -576,7 +459,7 @@ class _Scanner:
         def free(first: int, last: int) -> bool:
             return all(last <= start or first >= end for start, end in spans)
 
-        for match in _TIMES_WORD.finditer(text):
+        for match in patterns.TIMES_WORD.finditer(text):
             if free(match.start(), match.end()):
                 before, after = (
                     text[max(0, match.start() - 16) : match.start()],
@@ -584,29 +467,29 @@ class _Scanner:
                 )
                 spans.append((match.start(), match.end()))
                 yield replace(_times_word(match), bound=_bound(before, after))
-        korean = () if text.isascii() else (_NATIVE_WORD,)
+        korean = () if text.isascii() else (patterns.NATIVE_WORD,)
         for match in (match for pattern in korean for match in pattern.finditer(text)):
             end = match.end(1)
             if free(match.start(), end):
-                value = float(_NATIVE[match[1]])
+                value = float(patterns.NATIVE[match[1]])
                 yield self._worded(match.start(), end, value)
-        for match in _ENGLISH_WORD.finditer(text):
+        for match in patterns.ENGLISH_WORD.finditer(text):
             if free(match.start(), match.end()):
                 yield self._english_word(match)
-        korean = () if text.isascii() else (_KOREAN_WORD,)
+        korean = () if text.isascii() else (patterns.KOREAN_WORD,)
         for match in (match for pattern in korean for match in pattern.finditer(text)):
             if free(match.start(), match.end()):
                 value = _korean(match[1])
                 quantity = self._worded(match.start(), match.end(), value)
                 yield replace(quantity, word=False, magnitude=True, step=value)
-        for match in _RANK.finditer(text):
+        for match in patterns.RANK.finditer(text):
             if free(match.start(), match.end()):
-                value = float(_ORDINALS[(match[1] or match[2]).lower()])
+                value = float(patterns.ORDINALS[(match[1] or match[2]).lower()])
                 yield Quantity(match[0], match.start(), match.end(), value, 1.0, Unit("rank"), word=True)
 
     def _worded(self, start: int, end: int, value: float) -> Quantity:
         before = self.text[max(0, start - 16) : start]
-        about = bool(_ABOUT.search(before))
+        about = bool(patterns.ABOUT.search(before))
         quantity = Quantity(self.text[start:end], start, end, value, 1.0, word=True, about=about)
         quantity = self._unit(quantity)
         quantity = replace(quantity, bound=_bound(before, self.text[quantity.end : quantity.end + 12]))
@@ -618,15 +501,15 @@ class _Scanner:
             value = 12.0 if word.startswith("a") else 24.0
         elif " " in word:
             start += len(word.split()[0]) + 1 if word.split()[0] in ("per", "every", "each") else 0
-            value = float(_ENGLISH[word.split()[1]])
+            value = float(patterns.ENGLISH[word.split()[1]])
         elif "-" in word:
             tens, ones = word.split("-")
-            value = float(_WORDS[tens] + (1 if ones == "one" else _WORDS[ones]))
+            value = float(patterns.WORDS[tens] + (1 if ones == "one" else patterns.WORDS[ones]))
         else:
-            value = float(_WORDS.get(word, 1))
+            value = float(patterns.WORDS.get(word, 1))
         end, magnitude = match.end(), " " in word
-        if (more := _ENGLISH_MAGNITUDE.match(self.text, end)) and more[1]:
-            value, end, magnitude = value * _ENGLISH[more[1].lower()], more.end(), True
+        if (more := patterns.ENGLISH_MAGNITUDE.match(self.text, end)) and more[1]:
+            value, end, magnitude = value * patterns.ENGLISH[more[1].lower()], more.end(), True
         quantity = self._worded(start, end, value)
         step = value if magnitude else 1.0
         return replace(quantity, magnitude=magnitude, step=step, word=not magnitude)
@@ -711,7 +594,7 @@ def _step(raw: str) -> float:
 
 def _shown_exponent(quantity: Quantity) -> float:
     """The power of ten of the last digit shown, before the magnitude word."""
-    number = re.search(_DIGITS, quantity.text)
+    number = re.search(patterns.DIGITS, quantity.text)
     step = _step(number[0]) if number else 1.0
     return 0.0 if step <= 0 else float(f"{step:e}".split("e")[1])
 
@@ -738,7 +621,7 @@ def _power(text: str) -> float | None:
     else:
         exponent = int(
             re.split(r"10\s?\^?", text, maxsplit=1)[1]
-            .translate(_SUPER)
+            .translate(patterns.SUPER)
             .replace("–", "-")
             .strip("{} ")
             .replace(" ", "")
@@ -749,7 +632,7 @@ def _power(text: str) -> float | None:
 def _korean(word: str) -> float:
     factor = 1.0
     for character in word:
-        factor *= _KOREAN[character]
+        factor *= patterns.KOREAN[character]
     return factor
 
 
@@ -763,5 +646,5 @@ def _times_word(match: re.Match[str]) -> Quantity:
         return Quantity(text, start, end, 0.5, 0.02, Unit("fraction"), word=True)
     count, _, part = word.partition(" ")
     number = {"a": 1, "one": 1, "two": 2, "three": 3, "four": 4}[count]
-    value = number / _PARTS[part.rstrip("s")]
+    value = number / patterns.PARTS[part.rstrip("s")]
     return Quantity(text, start, end, value, value / 100, Unit("fraction"), word=True)
