@@ -136,8 +136,8 @@ def make_pages(folder: Path, pool: list[Paper], days: int, papers: int, seed: in
 
 
 def browser_times(site: Path) -> dict[str, float] | None:
-    """Milliseconds: the first answer (index loaded from disk), median and 95 % of an answer, the longest task
-    meanwhile."""
+    """Milliseconds: the first answer (library and data loaded from disk), the longest task meanwhile, median
+    and 95 % of an answer; and the megabytes that the loaded search keeps."""
     program = next((path for path in CHROMIUM if Path(path).exists()), None)
     try:
         from playwright.sync_api import sync_playwright
@@ -147,6 +147,8 @@ def browser_times(site: Path) -> dict[str, float] | None:
         return None
     arguments = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
     arguments += ["--disable-background-networking", "--disable-component-update"]
+    arguments += ["--enable-precise-memory-info", "--js-flags=--expose-gc"]
+    memory = "() => { gc(); return performance.memory.usedJSHeapSize / 1e6; }"
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=program, args=arguments)
         page = browser.new_page()
@@ -167,8 +169,10 @@ def browser_times(site: Path) -> dict[str, float] | None:
                 return performance.now() - from;
             };
         }""")
+        before = page.evaluate(memory)
         first = page.evaluate(f"ask({QUERIES[0]!r})")
         longest = page.evaluate("longest")
+        kept = page.evaluate(memory) - before
         times = [page.evaluate(f"ask({query!r})") for _ in range(5) for query in QUERIES]
         browser.close()
     return {
@@ -177,6 +181,7 @@ def browser_times(site: Path) -> dict[str, float] | None:
         "median": statistics.median(times),
         "95 %": statistics.quantiles(times, n=20)[-1],
         "worst": max(times),
+        "megabytes": kept,
     }
 
 
@@ -199,7 +204,10 @@ def measure(name: str, folder: Path, site: Path) -> dict[str, object]:
     print(f"  build {report.seconds:.1f} s, again {again.seconds:.1f} s ({again.written} files written)")
     print(f"  search index {report.index_bytes / 1e6:.2f} MB, index page {row['index_page_bytes']:,} bytes")
     if row["browser_ms"]:
-        print("  browser, ms: " + ", ".join(f"{key} {value:.1f}" for key, value in row["browser_ms"].items()))
+        print(
+            "  browser, ms and MB: "
+            + ", ".join(f"{key} {value:.1f}" for key, value in row["browser_ms"].items())
+        )
     else:
         print("  no browser here (Debian: apt install chromium; pip install playwright): search not timed")
     return row

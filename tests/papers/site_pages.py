@@ -54,36 +54,34 @@ def write_pages(folder: Path, pages: list[Page]) -> None:
 
 
 def read_index(script: str) -> tuple[dict, dict[str, dict[int, int]]]:
-    """What the search index holds: the papers as shown, and each term's papers with their weights."""
+    """What the search index holds: the papers as shown, and each term's papers with their fields."""
     head, data = re.fullmatch(
         r'self\.searchIndex = \{\.\.\.(\{.*\}), data: "([A-Za-z0-9+/=]+)"\};\n', script
     ).groups()
-    head = json.loads(head)
     raw, parts, at = zlib.decompress(base64.b64decode(data), -15), [], 0
-    for size in head["parts"]:
+    for size in json.loads(head)["parts"]:
         parts.append(raw[at : at + size])
         at += size
     assert at == len(raw)
-    shown, shared, rests, lengths, steps, weights = parts
-    steps, lengths, weights = numbers(steps), numbers(lengths), iter(weights)
+    shown, shared, rests, lengths, steps, fields = parts
+    steps, lengths, fields = numbers(steps), numbers(lengths), iter(fields)
     found, before = {}, b""
-    for place, (same, rest) in enumerate(zip(shared, rests.decode().split("\n")[:-1], strict=True)):
-        assert place % head["block"] or same == 0
+    for same, rest in zip(shared, rests.decode().split("\n")[:-1], strict=True):
         before = before[: 2 * same] + rest.encode("utf-16-be")
         paper, postings = -1, {}
         for _ in range(next(lengths)):
             paper += next(steps) + 1
-            postings[paper] = next(weights)
+            postings[paper] = next(fields)
         found[before.decode("utf-16-be")] = postings
-    assert next(steps, None) is next(lengths, None) is next(weights, None) is None
+    assert next(steps, None) is next(lengths, None) is next(fields, None) is None
     return json.loads(shown), found
 
 
-def numbers(packed: bytes):
-    value, shift = 0, 0
-    for byte in packed:
-        value |= (byte & 127) << shift
-        shift += 7
-        if byte < 128:
-            yield value
-            value, shift = 0, 0
+def numbers(planes: bytes):
+    count = len(planes) // 3
+    return (
+        low + 256 * middle + 65536 * high
+        for low, middle, high in zip(
+            planes[:count], planes[count : 2 * count], planes[2 * count :], strict=True
+        )
+    )

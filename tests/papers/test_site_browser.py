@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 import shutil
 import threading
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from site_pages import EVIL, small_pages, write_pages
 
+from paperworks.papers import Page, Paper
 from paperworks.papers.publish_commands import site_server
 from paperworks.papers.search import folded, terms_of
 from paperworks.papers.site import build_site
@@ -188,6 +190,72 @@ def test_the_browser_takes_the_same_terms_from_a_text_as_the_index(visit):
     assert results == [[folded(text), terms_of(text)] for text in texts]
 
 
+def test_the_engine_is_what_the_library_makes_of_the_texts_itself(visit):
+    papers = [paper for page in small_pages()[::-1] for paper in page.papers]
+    texts = [
+        {
+            "id": number,
+            "title": paper.title,
+            "authors": "\n".join(paper.authors),
+            "texts": "\n".join([*(paper.sections or {}).values(), *paper.bullets, *paper.unplaced]),
+        }
+        for number, paper in enumerate(papers)
+    ]
+    seen = visit()
+    seen.ask("모델")
+    made, own = seen.page.evaluate(
+        """(texts) => {
+            const plain = (engine) => {
+                const { index, ...rest } = engine.toJSON();
+                return JSON.stringify([rest, index.sort(([one], [other]) => (one < other ? -1 : 1))]);
+            };
+            const own = new MiniSearch({
+                fields: ["title", "authors", "texts"],
+                tokenize: (text) => [...new Set(terms(text, index.papers.suffixes))],
+                processTerm: spelled,
+            });
+            own.addAll(texts);
+            return [plain(index.engine), plain(own)];
+        }""",
+        texts,
+    )
+    assert made == own
+    assert len(made) > 10000
+
+
+def test_the_title_counts_more_than_the_authors_and_these_more_than_the_text(visit, tmp_path):
+    filler = ["and some other words"] * 6
+    papers = [
+        Paper(title="One of some other words", bullets=["tesla", *filler]),
+        Paper(title="Two of some other words", authors=["Nikola Tesla", "B. C"], bullets=filler),
+        Paper(title="Three tesla of some other words", authors=["D. E", "F. G"], bullets=filler),
+        *(Paper(title=f"Four of {number}", authors=["H. I"], bullets=filler) for number in range(9)),
+    ]
+    build_site([Page(date=datetime.date(2024, 1, 1), papers=papers)], tmp_path)
+    seen = visit()
+    seen.root = tmp_path.as_uri() + "/"
+    seen.go()
+    assert [title.split()[0] for title in seen.ask("tesla")] == ["Three", "Two", "One"]
+
+
+def test_typing_goes_on_while_the_search_loads(visit):
+    seen = visit()
+    seen.page.evaluate(
+        """() => {
+            const open = openIndex;
+            openIndex = async (data) => (await new Promise((done) => (self.go = done)), open(data));
+        }"""
+    )
+    seen.page.locator("#query").press_sequentially("wind")
+    assert seen.page.text_content("#found") == "검색 색인을 읽는 중 …"
+    seen.page.wait_for_function("Boolean(self.go)")
+    seen.page.locator("#query").press_sequentially("s")
+    assert seen.page.is_visible("#all")
+    seen.page.evaluate("go()")
+    seen.page.wait_for_selector("#hits a")
+    assert seen.page.locator("#hits a").first.text_content() == ZEPHYR
+
+
 def test_the_keyboard_alone_is_enough(visit):
     seen = visit("file", "2024/08/22.html")
     page = seen.page
@@ -303,18 +371,21 @@ def test_only_thumbnails_come_from_elsewhere_and_the_index_only_when_asked(visit
     seen.page.on("request", lambda request: requests.append(request.url))
     seen.go("index.html")
     seen.page.wait_for_load_state("networkidle")
-    assert not [address for address in requests if "search-index" in address]
+    scripts = ("search-index.js", "minisearch.js")
+    assert not [address for address in requests if any(script in address for script in scripts)]
     seen.ask("model")
-    assert sum("search-index" in address for address in requests) == 1
+    seen.ask("data")
+    assert [sum(script in address for address in requests) for script in scripts] == [1, 1]
     seen.go("2024/07/01.html")
     seen.page.locator("article").last.scroll_into_view_if_needed()
     seen.page.wait_for_load_state("networkidle")
     assert seen.thumbnails == ["https://example.org/thumbnail.png"]
 
 
-def test_a_missing_index_is_said_and_typing_goes_on(visit, folder, tmp_path):
+@pytest.mark.parametrize("missing", ["search-index.js", "minisearch.js"])
+def test_a_missing_index_is_said_and_typing_goes_on(missing, visit, folder, tmp_path):
     shutil.copytree(folder, tmp_path / "cut")
-    (tmp_path / "cut/search-index.js").unlink()
+    (tmp_path / "cut" / missing).unlink()
     seen = visit()
     seen.root = (tmp_path / "cut").as_uri() + "/"
     seen.go()

@@ -28,6 +28,7 @@ from paperworks.papers.words import interface_language, words_in
 
 LIST = ".site.json"
 LIST_FORMAT = "paperworks.site/1"
+LIBRARY = ("minisearch.js", "minisearch.LICENSE.txt")
 TOP = 3
 OPEN_MONTHS = 2
 _DAY = re.compile(r"(?:^|/)(\d{4})[-/](\d{2})[-/](\d{2})\.(json|md)$")
@@ -134,9 +135,10 @@ def build_site(
 
     newest_first = shown[::-1]
     script = index_script(newest_first)
+    scripts = {"search-index.js": script} | {name: _library_text(name) for name in LIBRARY}
     texts = {
-        "index.html": _index(newest_first, title, language, script),
-        "search-index.js": script,
+        "index.html": _index(newest_first, title, language, scripts),
+        **scripts,
         "feed.xml": atom_feed(
             newest_first,
             title=title or words_in(language)["daily papers"],
@@ -219,7 +221,12 @@ def _made_before(out: Path) -> list[str]:
         return []
 
 
-def _index(pages: Sequence[Page], title: str | None, language: str, script: str) -> str:
+def _library_text(name: str) -> str:
+    """A file of the search library, byte for byte as npm has it."""
+    return (Path(__file__).parent / "templates" / name).read_bytes().decode()
+
+
+def _index(pages: Sequence[Page], title: str | None, language: str, scripts: Mapping[str, str]) -> str:
     words = words_in(language)
     months: list[dict[str, Any]] = []
     for _, group in itertools.groupby(pages, key=lambda page: (page.date.year, page.date.month)):
@@ -246,7 +253,9 @@ def _index(pages: Sequence[Page], title: str | None, language: str, script: str)
             first=pages[-1].date,
             last=pages[0].date,
             months=months,
-            fingerprint=hashlib.sha256(script.encode()).hexdigest()[:12],
+            fingerprints={
+                name: hashlib.sha256(text.encode()).hexdigest()[:12] for name, text in scripts.items()
+            },
             script_words={name: words[name] for name in _SCRIPT_WORDS},
         )
     )

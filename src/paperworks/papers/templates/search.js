@@ -1,6 +1,8 @@
-/* Looks words up in the packed index of search-index.js; the layout is described in paperworks/papers/search.py. */
+/* MiniSearch over the terms of search-index.js, whose layout is described in paperworks/papers/search.py. */
 const WORD = /([가-힣]+)|([\u3040-\u30ff\u3400-\u9fff]+)|((?:(?![가-힣\u3040-\u30ff\u3400-\u9fff])[\p{L}\p{N}])+)/gu;
-const TITLE = 1, AUTHOR = 2, TIMES = 4;
+const FIELDS = { title: 1, authors: 2, texts: 4 }, BOOST = { title: 4, authors: 3 }, TITLE_HAS_PHRASE = 1.5;
+const AS_ONE_WORD = { tokenize: (word) => [word] };
+const PAPERS_AT_ONCE = 50, TERMS_AT_ONCE = 10000;
 
 const folded = (text) => text.toLowerCase().normalize("NFKD").replace(/[\u0300-\u036f]/g, "").normalize("NFC");
 
@@ -19,129 +21,118 @@ function terms(text, suffixes) {
   return found;
 }
 
-async function openIndex({ version, block, parts, data }) {
-  if (version !== 1) throw new Error(`search index of version ${version}`);
+/* Every Hangul syllable as three letters, for MiniSearch is slow where a term can go on in thousands of ways. */
+const spelled = (term) => term.replace(/[가-힣]/g, (syllable) => {
+  const at = syllable.charCodeAt(0) - 0xac00;
+  return String.fromCharCode(0x1100 + at / 588, 0x1161 + (at % 588) / 28, 0x11a7 + (at % 28));
+});
+
+const pause = () => new Promise((done) => setTimeout(done));
+
+async function openIndex({ version, parts, data }) {
+  if (version !== 2) throw new Error(`search index of version ${version}`);
   const text = atob(data), packed = new Uint8Array(text.length);
   for (let at = 0; at < text.length; at++) packed[at] = text.charCodeAt(at);
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
-  const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
+  const bytes = new Uint8Array(await new Response(stream).arrayBuffer()), utf8 = new TextDecoder();
   let end = 0;
-  const [shown, shared, rests, lengths, steps, weights] = parts.map((size) => bytes.subarray(end, (end += size)));
-  const utf8 = new TextDecoder();
-  return new Index(JSON.parse(utf8.decode(shown)), { block, shared, rests, lengths, steps, weights, utf8 });
+  const [shown, shared, rests, lengths, steps, fields] = parts.map((size) => bytes.subarray(end, (end += size)));
+  await pause();
+  const index = new Index(JSON.parse(utf8.decode(shown)));
+  await pause();
+  await index.add(await spelledTerms(shared, utf8.decode(rests)), numbers(lengths), numbers(steps), fields);
+  return index;
+}
+
+/* Numbers of three bytes: all lowest bytes, then all second, then all third. */
+function numbers(bytes) {
+  const count = bytes.length / 3, found = new Uint32Array(count);
+  for (let at = 0; at < count; at++) found[at] = bytes[at] | (bytes[count + at] << 8) | (bytes[2 * count + at] << 16);
+  return found;
+}
+
+async function spelledTerms(shared, rests) {
+  const found = [];
+  for (let term = "", at = 0; found.length < shared.length; ) {
+    const end = rests.indexOf("\n", at);
+    term = term.slice(0, shared[found.length]) + rests.slice(at, end);
+    at = end + 1;
+    if (found.push(spelled(term)) % TERMS_AT_ONCE === 0) await pause();
+  }
+  return found;
 }
 
 class Index {
-  constructor(papers, packed) {
-    Object.assign(this, packed);
+  constructor(papers) {
     this.papers = papers;
     this.days = papers.days.flatMap(([date, count]) => Array(count).fill(date));
-    this.size = papers.titles.length;
-    const count = this.shared.length;
-    this.blocks = new Uint32Array(Math.ceil(count / this.block) + 1);
-    for (let at = 0, term = 0; at < this.rests.length; at++) {
-      if (this.rests[at] === 10 && ++term % this.block === 0) this.blocks[term / this.block] = at + 1;
-    }
-    this.blocks[this.blocks.length - 1] = this.rests.length;
-    this.first = new Uint32Array(count + 1);
-    this.start = new Uint32Array(count + 1);
-    for (let term = 0, at = 0, step = 0; term < count; term++) {
-      let length = 0, shift = 0, byte;
-      do {
-        byte = this.lengths[at++];
-        length |= (byte & 127) << shift;
-        shift += 7;
-      } while (byte > 127);
-      this.first[term + 1] = this.first[term] + length;
-      for (; length; length--) while (this.steps[step++] > 127);
-      this.start[term + 1] = step;
-    }
+    this.titles = papers.titles.map(folded);
   }
 
-  /* The terms of a block of the dictionary. */
-  blockTerms(number) {
-    const rests = this.utf8.decode(this.rests.subarray(this.blocks[number], this.blocks[number + 1])).split("\n");
-    let term = "";
-    return rests.slice(0, -1).map((rest, place) => (term = term.slice(0, this.shared[number * this.block + place]) + rest));
-  }
-
-  /* The number of terms before `word` in the order of code points. */
-  before(word) {
-    let low = 0, high = this.blocks.length - 2;
-    while (low < high) {
-      const middle = (low + high + 1) >> 1;
-      if (this.blockTerms(middle)[0] < word) low = middle;
-      else high = middle - 1;
-    }
-    if (this.blocks.length < 2) return 0;
-    const at = this.blockTerms(low).findIndex((term) => term >= word);
-    return Math.min(at < 0 ? (low + 1) * this.block : low * this.block + at, this.shared.length);
-  }
-
-  /* How much each paper has of the words that begin with `word`: Float32Array of the papers, and how many have any. */
-  matches(word) {
-    const low = this.before(word), high = this.before(word + "\uffff");
-    const exact = low < high && this.blockTerms(Math.floor(low / this.block))[low % this.block] === word;
-    const amount = new Float32Array(this.size);
-    let count = 0;
-    for (let term = low, at = this.start[low]; term < high; term++) {
-      const share = exact && term === low ? 1 : 0.5;
-      let paper = -1;
-      for (let posting = this.first[term]; posting < this.first[term + 1]; posting++) {
-        let step = 0, shift = 0, byte;
-        do {
-          byte = this.steps[at++];
-          step |= (byte & 127) << shift;
-          shift += 7;
-        } while (byte > 127);
-        paper += step + 1;
-        const weight = this.weights[posting];
-        if (!amount[paper]) count++;
-        amount[paper] += share * ((weight & TITLE ? 8 : 0) + (weight & AUTHOR ? 6 : 0) + Math.floor(weight / TIMES));
-      }
-    }
-    return { amount, count };
-  }
-
-  /* The matches of each word; a Korean word that nothing has is tried as two words, then without its end. */
-  groups(words) {
-    return words.flatMap((word) => {
-      const whole = this.matches(word);
-      if (whole.count || !/^[가-힣]{3,}$/.test(word)) return [whole];
-      for (let cut = word.length - 1; cut >= 2; cut--) {
-        const left = this.matches(word.slice(0, cut));
-        if (!left.count) continue;
-        if (cut === word.length - 1) return [left];
-        const right = this.matches(word.slice(cut));
-        if (right.count) return [left, right];
-      }
-      return [whole];
+  /* Gives MiniSearch the papers, whose terms come as a list of papers for each term. */
+  async add(spellings, lengths, steps, fields) {
+    const size = this.titles.length, first = new Uint32Array(size + 1);
+    const each = (found) => lengths.reduce((at, length, term) => {
+      for (let paper = -1, end = at + length; at < end; at++) found((paper += steps[at] + 1), term, at);
+      return at;
+    }, 0);
+    each((paper) => first[paper + 1]++);
+    for (let paper = 0; paper < size; paper++) first[paper + 1] += first[paper];
+    await pause();
+    const next = first.slice(), termOf = new Uint32Array(steps.length), fieldsOf = new Uint8Array(steps.length);
+    each((paper, term, at) => {
+      termOf[next[paper]] = term;
+      fieldsOf[next[paper]++] = fields[at];
     });
+    await pause();
+    const termsIn = (paper, field) => {
+      const found = [];
+      for (let at = first[paper]; at < first[paper + 1]; at++) {
+        if (fieldsOf[at] & FIELDS[field]) found.push(spellings[termOf[at]]);
+      }
+      return found;
+    };
+    const asItIs = (value) => value;
+    this.engine = new MiniSearch({
+      fields: Object.keys(FIELDS),
+      extractField: (paper, field) => (field === "id" ? paper : termsIn(paper, field)),
+      stringifyField: asItIs,
+      tokenize: asItIs,
+      processTerm: asItIs,
+      searchOptions: {
+        tokenize: (text) => [...new Set(terms(text, this.papers.suffixes))],
+        processTerm: spelled,
+        combineWith: "AND",
+        prefix: true,
+        boost: BOOST,
+      },
+    });
+    await this.engine.addAllAsync([...this.titles.keys()], { chunkSize: PAPERS_AT_ONCE });
+  }
+
+  /* A Korean word that nothing has as two words, or without its end. */
+  parts(word) {
+    const has = (part) => this.engine.search(part, AS_ONE_WORD).length > 0;
+    if (!/^[가-힣]{3,}$/.test(word) || has(word)) return [word];
+    for (let cut = word.length - 1; cut >= 2; cut--) {
+      const left = word.slice(0, cut), right = word.slice(cut);
+      if (has(left) && (right.length === 1 || has(right))) return right.length === 1 ? [left] : [left, right];
+    }
+    return [word];
   }
 
   /* The numbers of the papers that have all words of the query, the best first; equal ones newest first. */
   search(query) {
     const id = /^\s*(?:arxiv:)?\s*(\d{4}\.\d{4,5})(?:v\d+)?\s*$/i.exec(query);
     if (id) return this.papers.anchors.flatMap((anchor, paper) => (anchor.startsWith(id[1]) ? [paper] : []));
-    const groups = this.groups([...new Set(terms(query, this.papers.suffixes))]);
-    if (!groups.length) return [];
-    const phrase = folded(query).trim();
-    const scores = new Float32Array(this.size);
-    const hits = [];
-    for (let paper = 0; paper < this.size; paper++) {
-      let score = 0;
-      for (const { amount, count } of groups) {
-        if (!amount[paper]) {
-          score = 0;
-          break;
-        }
-        score += (Math.log(1 + (this.size - count + 0.5) / (count + 0.5)) * amount[paper]) / (amount[paper] + 3);
-      }
-      if (!score) continue;
-      if (groups.length > 1 && folded(this.papers.titles[paper]).includes(phrase)) score *= 1.5;
-      scores[paper] = score;
-      hits.push(paper);
+    const words = terms(query, this.papers.suffixes), phrase = folded(query).trim();
+    const boost = (paper) => (this.titles[paper].includes(phrase) ? TITLE_HAS_PHRASE : 1);
+    const boostDocument = words.length > 1 ? boost : undefined;
+    let found = this.engine.search(query, { boostDocument });
+    if (!found.length) {
+      const queries = words.flatMap((word) => this.parts(word));
+      found = this.engine.search({ combineWith: "AND", queries }, { ...AS_ONE_WORD, boostDocument });
     }
-    return hits.sort((one, other) => scores[other] - scores[one] || one - other);
+    return found.sort((one, other) => other.score - one.score || one.id - other.id).map(({ id }) => id);
   }
 }

@@ -3,15 +3,20 @@ const PAGE = 30, FEW_AUTHORS = 4;
 const [query, order, found, list, more] = ["query", "order", "found", "hits", "more"].map((id) => document.getElementById(id));
 let index, loading, hits = [], asked = "", latest = 0;
 
-/* A page from disk may not fetch, but it may add a script. */
-function load() {
-  loading ??= new Promise((resolve, reject) => {
+/* A page from disk may not fetch, but it may add scripts. */
+function add(source) {
+  return new Promise((resolve, reject) => {
     const script = document.createElement("script");
-    script.src = document.body.dataset.index;
+    script.src = source;
     script.onload = resolve;
     script.onerror = reject;
     document.head.append(script);
-  }).then(() => openIndex(self.searchIndex)).then((opened) => {
+  });
+}
+
+function load() {
+  const { index: data, library } = document.body.dataset;
+  loading ??= Promise.all([add(library), add(data)]).then(() => openIndex(self.searchIndex)).then((opened) => {
     delete self.searchIndex;
     index = opened;
   });
