@@ -63,8 +63,8 @@ def web(tmp_path, **changes) -> Web:
     return Web(tmp_path / "cache", intervals={}, backoff=0.01, **changes)
 
 
-def make(site, tmp_path, summarizer=None, **changes):
-    with web(tmp_path) as client:
+def make(site, tmp_path, summarizer=None, *, cached=True, **changes):
+    with web(tmp_path) if cached else Web(None, intervals={}) as client:
         return make_day(
             DAY,
             web=client,
@@ -97,15 +97,7 @@ def test_running_again_does_nothing_twice_but_updates_the_votes(site, tmp_path):
     make(site, tmp_path)
     asked = len(site.requests)
     site.pages["/api/daily_papers"] = hub_list([hub_entry(n, votes=20 * n) for n in range(1, 4)])
-    with Web(None, intervals={}) as client:
-        report = make_day(
-            DAY,
-            web=client,
-            summarizer=ExtractiveSummarizer(),
-            pages=tmp_path / "pages",
-            hub_url=site.url,
-            arxiv_url=site.url,
-        )
+    report = make(site, tmp_path, cached=False)
     assert len(report.kept) == 3
     assert [paper.votes for paper in report.page.papers] == [60, 40, 20]
     assert [request.path for request in site.requests[asked:]] == ["/api/daily_papers"]
@@ -126,15 +118,7 @@ def test_a_paper_that_cannot_be_had_stays_in_its_place_with_the_reason_and_is_tr
     assert failed.provenance.problem in render_html(report.page, language="en")
     assert "No summary" in render_markdown(report.page.model_copy(update={"language": "en"}))
     site.pages["/html/2408.00002"] = [paper_html(2)]
-    with Web(None, intervals={}) as client:
-        again = make_day(
-            DAY,
-            web=client,
-            summarizer=ExtractiveSummarizer(),
-            pages=tmp_path / "pages",
-            hub_url=site.url,
-            arxiv_url=site.url,
-        )
+    again = make(site, tmp_path, cached=False)
     assert again.made == ["2408.00002"]
     assert again.page.papers[1].sections
 
