@@ -2,8 +2,8 @@
 
     python benchmarks/papers_check.py
 
-`labelled` was looked at while the check was built, `held_aside` (a third, written at the same time by the same hand)
-never; `labelled_long` are harder cases in the form of whole papers. The baseline flags a figure whose digits do not
+`labelled` was looked at while the check was built; of `held_aside` (a third, written at the same time by the same hand)
+only the scores were; `labelled_long` are harder cases in the form of whole papers. The baseline flags a figure whose digits do not
 stand in the source, which is what a search by hand does.
 """
 
