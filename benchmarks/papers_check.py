@@ -2,9 +2,9 @@
 
     python benchmarks/papers_check.py
 
-`labelled` was looked at while the check was built; of `held_aside` (a third, written at the same time by the same hand)
-only the scores were; `labelled_long` are harder cases in the form of whole papers. The baseline flags a figure whose digits do not
-stand in the source, which is what a search by hand does.
+`labelled` was looked at while the check was built; of `held_aside` (a third, written at the same time by the same
+hand) only the scores were. `labelled_long` are harder cases in the form of whole papers. The baseline flags a figure
+whose digits do not stand in the source, which is what a search by hand does.
 """
 
 from __future__ import annotations
