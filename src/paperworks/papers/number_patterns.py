@@ -113,9 +113,7 @@ DATES = re.compile(
 SHOT = re.compile(
     r"-? ?(?:shots?|샷|way|hop|D(?![A-Za-z])|d(?![A-Za-z])|차원(?= (?:공간|객체|물체|장면|재구성|포인트))|DoF|gram|st order|월|학년|절|장에서|세기|호선|판)(?![a-z])"
 )
-NOT_AFTER = re.compile(r"[ -]?(?:e2e|to-)", re.IGNORECASE)
 DIMS = re.compile(r"\s?[×xX*]\s?(\d{1,5})(?![\d.,]*\d)(?!B|b)")
-TO = re.compile(r"\s?(?:~|–|—|-|to|and|에서|부터|내지)\s?(?=[\d])")
 SHARED = re.compile(r",? (?:and|or|to) |[와과] | ?[/→] ?|에서 ")
 OTHER = "other things"
 HOURS = re.compile(r" ?(\d{1,2}) ?(분|min(?:utes?)?)(?![A-Za-z가-힣])")
