@@ -288,24 +288,18 @@ class Checker:
             if best is None or match.fit > best.fit:
                 best = match
         assert best is not None
-        if (
-            rivals
-            and figure.unit.kind in ("", "percent")
-            and best.verdict == "found"
-            and not self.source.sentence_at(best.place.start).is_row
-        ):
-            names = {one for word in here.words if word.name for one in word.stems}
-            theirs = {
-                one
-                for word in self.source.sentence_at(best.place.start).words
-                if word.name
-                for one in word.stems
-            }
-            if not names & theirs:
+        if best.verdict == "found":
+            if rivals and figure.unit.kind in ("", "percent") and not self._shares_a_name(here, best.place):
                 best.verdict, best.note = "elsewhere", OTHER_THINGS
-        if best.verdict == "found" and (miss := self._near_miss(figure, best)):
-            best.verdict, best.note = "elsewhere", f"the source has {miss.text} for this"
+            elif miss := self._near_miss(figure, best):
+                best.verdict, best.note = "elsewhere", f"the source has {miss.text} for this"
         return best
+
+    def _shares_a_name(self, here: Sentence, place: Quantity) -> bool:
+        """Whether a sentence told in words shares a name with the summary's; a row of a table has been judged by it."""
+        there = self.source.sentence_at(place.start)
+        names = {one for word in here.words if word.name for one in word.stems}
+        return there.is_row or any(word.name and not names.isdisjoint(word.stems) for word in there.words)
 
     def _fit(self, figure: Quantity, place: Quantity) -> tuple[float, Match]:
         """How well the words of a place fit those of a figure, and the match."""
