@@ -3,8 +3,11 @@
 import math
 
 import pytest
+from measuring import cases
 
-from paperworks.papers.quantities import find_quantities
+from paperworks.papers.number_patterns import WORDS
+from paperworks.papers.quantities import find_quantities, raw_numbers
+from paperworks.papers.telling import is_korean
 
 
 def only(text: str):
@@ -140,3 +143,22 @@ def test_the_size_in_a_name_is_one_on_demand():
 )
 def test_what_is_counted_is_known(text, thing):
     assert only(text).unit.thing == thing
+
+
+@pytest.mark.parametrize("name", ["labelled", "labelled_long"])
+def test_the_first_look_at_the_numbers_of_a_text_misses_none(name):
+    for case in cases(name):
+        values = {round(value, 9) for value, _ in raw_numbers(case["source"])}
+        for figure in find_quantities(case["source"]) if not is_korean(case["source"]) else ():
+            sides = figure.factors or (abs(figure.value), 1 / figure.value if figure.value else 0.0)
+            shown = {round(side * factor, 9) for side in sides for factor in (1.0, 1e-12, 1e-9, 1e-6, 1e-3)}
+            assert shown & values, (case["id"], figure.text)
+
+
+@pytest.mark.parametrize(
+    "number", [*WORDS, "half", "two thirds", "twice", "a dozen", "a million", "two million"]
+)
+def test_numbers_in_words_are_seen_at_first_look_and_then_read(number):
+    text = f"We use {number} tokens here."
+    values = [value for value, _ in raw_numbers(text)]
+    assert any(math.isclose(figure.value, value) for figure in find_quantities(text) for value in values)

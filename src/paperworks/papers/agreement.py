@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from paperworks.papers.number_patterns import OTHER
 from paperworks.papers.quantities import Quantity
@@ -58,12 +57,12 @@ def agrees(figure: Quantity, place: Quantity) -> bool:
         )
     if (figure.high is None) != (place.high is None):
         if figure.high is None and place.high is not None:
-            end = replace(place, high=None, value=place.high)
-            return agrees(figure, replace(place, high=None)) or agrees(figure, end)
+            end = place._replace(high=None, value=place.high)
+            return agrees(figure, place._replace(high=None)) or agrees(figure, end)
         return False
     if figure.high is not None and place.high is not None:
-        return agrees(replace(figure, high=None), replace(place, high=None)) and agrees(
-            replace(figure, value=figure.high, high=None), replace(place, value=place.high, high=None)
+        return agrees(figure._replace(high=None), place._replace(high=None)) and agrees(
+            figure._replace(value=figure.high, high=None), place._replace(value=place.high, high=None)
         )
     if figure.spread is not None and (place.spread is None or not agrees(figure.spread, place.spread)):
         return False

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from paperworks.papers.agreement import (
     MEASURED,
@@ -55,7 +55,7 @@ _HEADINGS = {"What's", "New", "What's New", "Technical", "Details", "Performance
 LEAST = 1.0  # what a rival figure must share with the summary, and the figure itself not
 NEARER = 0.3  # how much nearer those words must stand to the rival
 NEAR_MISS = 1.5  # how much better a place with a slip in unit or magnitude must fit
-MOST_PLACES = 100  # sentences read for a number that stands everywhere
+MOST_PLACES = 60  # sentences read for a number that stands everywhere
 OTHER_THINGS = "the source has this number where it speaks of other things"
 
 
@@ -154,7 +154,7 @@ class Checker:
     def _candidates(self, figure: Quantity) -> list[Quantity]:
         found = [place for place in self.near(figure) if agrees(figure, place)]
         if figure.signed and not any(place.signed for place in found):
-            turned = replace(figure, value=-figure.value)
+            turned = figure._replace(value=-figure.value)
             if any(place.signed and agrees(turned, place) for place in self.near(turned)):
                 return []
             found = [place for place in found if self._direction(place) * figure.value >= 0]
@@ -171,7 +171,7 @@ class Checker:
         return rise - fall
 
     def _both_ends(self, figure: Quantity) -> list[Quantity]:
-        low, high = replace(figure, high=None), replace(figure, value=figure.high or 0.0, high=None)
+        low, high = figure._replace(high=None), figure._replace(value=figure.high or 0.0, high=None)
         ends = [place for place in self.near(high) if agrees(high, place)]
         return [
             place
@@ -182,7 +182,7 @@ class Checker:
 
     def _apart(self, figure: Quantity) -> list[Quantity]:
         """A value and its spread that the source gives in one sentence, though not joined by ±."""
-        value, spread = replace(figure, spread=None), figure.spread
+        value, spread = figure._replace(spread=None), figure.spread
         assert spread is not None
         spreads = [place for place in self.near(spread) if agrees(spread, place)]
         return [
@@ -202,22 +202,22 @@ class Checker:
 
     def _search(self, figure: Quantity) -> list[Quantity]:
         size = abs(figure.value) or 1.0
-        values = {
-            size,
-            abs(figure.high or figure.value),
-            *figure.factors,
-            math.prod(figure.factors or (1.0,)),
-        }
+        values = {size, abs(figure.high or figure.value)}
+        if figure.factors:
+            values = {math.prod(figure.factors)}
         kind = figure.unit.kind
         if kind == "percent":
             values |= {size / 100, 100 / size}
-        elif kind in ("fraction", "times", ""):
+        elif kind in ("fraction", "times"):
             values |= {1 / size, 100 * size}
+        elif not kind and size <= 1.5:
+            values.add(100 * size)
         elif kind in ("time", "gpu time"):
             values |= {size * factor for factor in _TIMES} | {size / factor for factor in _TIMES}
         if kind in MEASURED:
             values |= {size * 1000.0**power for power in (-3, -2, -1, 1, 2, 3)}
-        within = min(figure.step / size / 2, 0.06)
+        whole = figure.step >= 1 and not figure.magnitude
+        within = min(figure.step / size / 2, 0.025 if whole else 0.06)
         if kind == "fraction":
             within = 0.09
         elif figure.bound:
@@ -225,6 +225,9 @@ class Checker:
         elif figure.about:
             within = max(within, 0.06)
         indices: set[int] = set()
+        if figure.factors:  # a size has all its sides in one place
+            sides = (self.source.holding(side, 1e-6) for side in figure.factors)
+            indices = set.intersection(*sides)
         for value in values:
             if value:
                 indices |= self.source.holding(value, within + 1e-6)

@@ -11,7 +11,7 @@ from functools import cached_property
 
 from paperworks.papers.bindings import bind, bind_row, is_compared
 from paperworks.papers.number_patterns import plain
-from paperworks.papers.quantities import RAW_NUMBER, Quantity, find_quantities, raw_values
+from paperworks.papers.quantities import Quantity, find_quantities, raw_numbers
 from paperworks.papers.tables import with_column_units
 from paperworks.papers.telling import Word, is_korean, words_of
 
@@ -183,12 +183,9 @@ class Document:
     @cached_property
     def _numbers(self) -> tuple[list[float], list[int], list[float], list[int]]:
         """All numbers, sorted, with the sentences that they stand in; the same by mantissa (from 1 up to 10)."""
-        rows = [
-            (value, bisect_right(self._starts, match.start()) - 1)
-            for match in RAW_NUMBER.finditer(self.text)
-            for value in raw_values(match)
-        ]
-        rows.sort()
+        rows = sorted(
+            (value, bisect_right(self._starts, place) - 1) for value, place in raw_numbers(self.text)
+        )
         digits = sorted((mantissa(value), index) for value, index in rows)
         return [a for a, _ in rows], [b for _, b in rows], [a for a, _ in digits], [b for _, b in digits]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 
 from paperworks.papers.quantities import Quantity
 from paperworks.papers.units import Unit, things_in, unit_at
@@ -85,5 +84,5 @@ def _with(figure: Quantity, factor: float, unit: Unit | None) -> Quantity:
     if figure.unit.kind or figure.factors:
         return figure
     if factor != 1.0 and not figure.magnitude:
-        figure = replace(figure, value=figure.value * factor, step=figure.step * factor, magnitude=True)
-    return replace(figure, unit=unit) if unit is not None else figure
+        figure = figure._replace(value=figure.value * factor, step=figure.step * factor, magnitude=True)
+    return figure._replace(unit=unit) if unit is not None else figure

@@ -7,11 +7,10 @@ A unit belongs to a *kind* (time, memory, percent, count …) and has a factor t
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Unit:
+class Unit(NamedTuple):
     """A unit of measurement: `kind`, `factor` to the base of its kind, `thing` for what is counted, `name` to show."""
 
     kind: str
