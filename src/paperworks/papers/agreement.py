@@ -9,8 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from paperworks.papers.glossary import stem
 from paperworks.papers.number_patterns import OTHER
 from paperworks.papers.quantities import Quantity
+from paperworks.papers.units import Unit
 
 MEASURED = {
     *(
@@ -109,7 +111,7 @@ def _scales(figure: Quantity, place: Quantity) -> Iterable[tuple[float, float, f
             return
         if MEASURED & kinds:
             return  # a measure without its unit is none; a table's column gives it
-        if mine.kind == "count" and not theirs.kind and step < 1 and not place.magnitude:
+        if mine.kind == "count" and not theirs.kind and step < 1 <= figure.step and not place.magnitude:
             return  # 3.0 is a score, not three of something
         if mine.kind == "percent" and not theirs.kind and b < 1 and step < 0.1:
             return  # a bare 0.79 is a ratio, no 0.79 %
@@ -139,6 +141,7 @@ _SYNONYMS = (
 )
 
 
+_COUNTERS = {"장", "명", "건", "편", "쌍", "곳", "대", "권", "회", "마리"}
 _DEFINITE = {"parameter", "token", "layer", "step", "epoch", "head", "dimension", "device"}
 
 
@@ -181,10 +184,14 @@ def comparable(a: Quantity, b: Quantity) -> bool:
     if a.magnitude != b.magnitude or (a.word != b.word and not (counted or kinds & {"times", "fraction"})):
         return False
     low, high = sorted((abs(a.base), abs(b.base)))
-    if not low or high / low > (200 if "" in kinds else 1000):
+    if not low or high / low > (200 if "" in kinds else 2e4 if kinds <= MEASURED - {"time"} else 1000):
         return False
+    if kinds == {""} and (a.step < 1) != (b.step < 1) and high / low > 3:
+        return False
+    if kinds == {"count"}:
+        return _same_counted(a.unit, b.unit)
     if len(kinds) == 1:
-        return not (a.unit.thing and b.unit.thing) or same_thing(a.unit.thing, b.unit.thing)
+        return True
     if kinds == {"count", ""}:
         return a.magnitude and b.magnitude
     if kinds == {"points", ""}:
@@ -192,6 +199,15 @@ def comparable(a: Quantity, b: Quantity) -> bool:
     if kinds <= {"percent", ""}:
         return (a.step < 1) == (b.step < 1)
     return kinds <= {"points", "percentage points"}
+
+
+def _same_counted(a: Unit, b: Unit) -> bool:
+    """Whether two counts are of the same things as far as the nouns say; what no noun tells may be anything."""
+    if OTHER in (a.thing, b.thing):
+        return a.thing == b.thing and stem(a.name) == stem(b.name)
+    if a.thing and b.thing:
+        return same_thing(a.thing, b.thing)
+    return not ({a.thing, b.thing} & _DEFINITE and {a.name, b.name} & _COUNTERS)
 
 
 def mistakable(a: Quantity, b: Quantity) -> bool:
@@ -244,7 +260,7 @@ def derivation(figure: Quantity, a: Quantity, b: Quantity, *, column: bool = Fal
     if "percent" in kinds and len(kinds) == 2 and not kinds & {"", "points", "percentage points"}:
         share, whole = (a, b) if a.unit.kind == "percent" else (b, a)
         part = whole.base * share.value / 100
-        same = figure.unit.kind == whole.unit.kind and share.digits != "1"
+        same = figure.unit.kind == whole.unit.kind and share.digits != "1" and len(figure.digits) > 1
         if (
             same
             and figure.value > 1

@@ -31,7 +31,7 @@ _RELATIVE = re.compile(
     r"^[가-힣\s%A-Za-z]{0,14}?(?:한|인|된|던|친|낸|의|하는|되는|달성한|기록한|얻은|보인|갖춘|가진|쓰는|쓴|지닌|이른|담은)\s+(?P<name>[A-Za-z][\w.+/-]*|[가-힣]+(?=[은는이가와과,.]))"
 )
 _BASE = re.compile(
-    r"(?:\b(?:vs\.?|versus|against|compared (?:to|with)|than|over|relative to|baseline(?:'s)?|up from|down from)\s+(?:the |a |an |its |their )?(?:[\w'’.-]+\s){0,3})$",
+    r"(?:\b(?:vs\.?|versus|against|compared (?:to|with)|than|over|relative to|instead of|baseline(?:'s)?|up from|down from)\s+(?:the |a |an |its |their )?(?:[\w'’.-]+\s){0,3})$",
     re.IGNORECASE,
 )
 _FROM = re.compile(
@@ -43,6 +43,7 @@ _TO = re.compile(
 _KO_BASE = re.compile(
     r"^\s?(?:[가-힣%A-Za-z]{0,6}\s?)?(?:보다|대비|에 비해|에 비하여|에 견주어|과 비교|와 비교|에 비하면)"
 )
+_KO_OLD = re.compile(r"(?:기존|종전|이전)(?:의|에는|에)?\s(?:[가-힣]+\s)?(?:약\s?)?$")
 _KO_BY = re.compile(
     r"^\s?(?:만큼 |나 |정도 |더 |가량 )?(?:향상|개선|증가|감소|상승|하락|높|낮|빠르|빨라|줄|늘|올|떨어|절감|단축|앞서|앞섰|뒤|웃돌|밑돌|많|적|작|크)"
 )
@@ -70,6 +71,8 @@ def bind(sentence: Sentence) -> tuple[dict[int, dict[str, float]], dict[int, dic
         nxt = figures[i + 1].start if i + 1 < len(figures) else sentence.end
         gap = text[figure.end - base : nxt - base]
         right_edge = _right_edge(gap, last=i + 1 == len(figures), korean=sentence.korean)
+        if figure.unit.kind == "count" and not sentence.korean and (noun := _COUNTED.match(gap)):
+            right_edge = max(right_edge, noun.end())
         cuts.append((left_edge, figure.end + right_edge, nxt))
         left_edge = figure.end + right_edge
     opening = [word for word in words if word.end <= figures[0].start and word.start not in compared]
@@ -129,6 +132,14 @@ def is_compared(word: Word, text: str, base: int, figures: Sequence[Quantity]) -
 
 
 _AT = re.compile(r"^\W*(?:[a-z]+\s){0,2}(?:at|for|with|on|in|after|using)\s(?:a |an |the )?(?:[a-z]+ ){0,2}$")
+_COUNTED = re.compile(
+    r"\s?(?:[\w-]+\s){1,3}?(?=(?:across|in|from|with|over|of|for|on|to|by|at|into|per|between|within|during|among|which|that|"
+    r"is|are|was|were|may|can|who)\s)|\s?(?:[\w-]+\s){0,4}[\w-]+(?=[,;.)])"
+)
+_AT_IS = re.compile(
+    r"^\s(?:[a-z]+\s){0,2}?(?:is|was|stays|stands|remains|still|reaches|drops|falls|rises)(?:\s(?:at|to|still|only))?\s(?:about\s)?$"
+)
+_BEFORE_AT = re.compile(r"\b(?:at|for|with|on|in|after|using)\s(?:a |an |the )?(?:[a-z]+ ){0,2}$")
 _KO_AT = re.compile(
     r"^(?:[가-힣]{0,4})?(?:에서(?:는|도)?|일 때|의 경우|으로는|로는|은|는)\s(?:[가-힣]+ ){0,2}$"
 )
@@ -148,6 +159,8 @@ def _bind_conditions(
             continue
         if not sentence.korean and _AT.match(gap):
             pairs = ((a, b),)
+        elif not sentence.korean and _AT_IS.match(gap) and _BEFORE_AT.search(text[: a.start - base]):
+            pairs = ((b, a),)
         elif sentence.korean and _KO_AT.match(gap):
             pairs = ((b, a),)
         else:
@@ -169,7 +182,7 @@ def _right_edge(gap: str, *, last: bool, korean: bool) -> int:
         if by:
             return by.end() + len(re.match(r"[가-힣]*", gap[by.end() :])[0])  # type: ignore[index]
         relative = _RELATIVE.match(gap)
-        if relative:
+        if relative and not _SPLIT.search(relative[0]):
             return relative.end("name")
         cut = _SPLIT.search(gap)
         return cut.start() if cut else (len(gap) if last and not opens else 0)
@@ -233,7 +246,7 @@ def _role(text: str, figure: Quantity, base: int, figures: Sequence[Quantity], i
         r"\bby\s+(?:about |around |up to |only |just |nearly |over |approximately |roughly |some )?$", before
     ):
         return "<by>"
-    if _BASE.search(before):
+    if _BASE.search(before) or _KO_OLD.search(before):
         return "<base>"
     if _KO_BY.match(after):
         return "<by>"

@@ -27,6 +27,7 @@ from paperworks.papers.agreement import (
     powers_of_ten,
 )
 from paperworks.papers.contexts import Document, Sentence
+from paperworks.papers.direction import Direction, at_odds, direction
 from paperworks.papers.glossary import stem
 from paperworks.papers.model import FigureCheck
 from paperworks.papers.names import unknown_names
@@ -56,6 +57,7 @@ LEAST = 1.0  # what a rival figure must share with the summary, and the figure i
 NEARER = 0.3  # how much nearer those words must stand to the rival
 NEAR_MISS = 1.5  # how much better a place with a slip in unit or magnitude must fit
 MOST_PLACES = 60  # sentences read for a number that stands everywhere
+OTHER_WAY = "the source says it the other way round: more for less, or better for worse"
 OTHER_THINGS = "the source has this number where it speaks of other things"
 
 
@@ -288,6 +290,9 @@ class Checker:
                 match.verdict = "elsewhere"
                 match.note = f"the source says this of {subject}"
                 match.fit -= 5
+            elif self._turned(figure, place, here, there):
+                match.verdict, match.note = "elsewhere", OTHER_WAY
+                match.fit -= 5
             if best is None or match.fit > best.fit:
                 best = match
         assert best is not None
@@ -378,6 +383,8 @@ class Checker:
         for other, bound, part in self._beside(place, there):
             if agrees(figure, other) or not comparable(place, other):
                 continue
+            if other.unit != place.unit and not comparable(figure, other):
+                continue
             for_other = sum(
                 min(weight, part[one]) for one, weight in mine.items() if one in part and one not in theirs
             )
@@ -436,6 +443,17 @@ class Checker:
         wanted = label_stems(row)
         mine = {one for word in here.words for one in word.stems}
         return bool(wanted) and set(wanted[:1]) <= mine
+
+    def _turned(self, figure: Quantity, place: Quantity, here: Sentence, there: Sentence) -> bool:
+        """Whether a change goes the other way in the source, the same things being compared."""
+        if there.is_row or not at_odds(direction(here, figure), direction(there, place)):
+            return False
+        mine, theirs = ({one for word in side.words if word.name for one in word.stems} for side in (here, there))
+        bases = [
+            {one for word in side.words if word.start in side.compared for one in word.stems}
+            for side in (here, there)
+        ]
+        return not (bases[0] & theirs - bases[1] or bases[1] & mine - bases[0])
 
     def _foreign_subject(self, here: Sentence, there: Sentence) -> str:
         """The name that a sentence of the source begins with, where the summary's sentence shares no name with it."""
@@ -532,15 +550,23 @@ class Checker:
             for place, other in enumerate(figures)
             if place in known and other is not figure and abs(self.summary.index_at(other.start) - index) <= 1
         ]
+        here = self.summary.sentence_at(figure.start)
+        way = direction(here, figure)
         for a, b in pairs_of(near):
             if (kind := derivation(figure, a, b)) and (place := self._either(a, b)):
-                return Match(figure, place, "derived", f"{kind} of {a.text} and {b.text}")
-        here = self.summary.sentence_at(figure.start)
+                if kind == "relative change" and not way:
+                    continue
+                if self.summary.index_at(a.start) == self.summary.index_at(b.start):
+                    return self._followed(figure, place, kind, a, b, way, self._change(self.summary, a, b))
+                return self._followed(figure, place, kind, a, b, way, 0)
         best: Match | None = None
         for sentence in self._related(here, near):
             for a, b in self._sourcepairs_of(sentence, here):
                 kind = derivation(figure, a, b, column=sentence.is_row)
-                if not kind:
+                if not kind or (kind == "relative change" and not way and figure.unit.kind == "percent"):
+                    continue
+                change = 0 if sentence.is_row else self._change(self.source, a, b)
+                if change is None:
                     continue
                 fit = self._overlap(here, sentence, figure, a)
                 if (
@@ -552,8 +578,32 @@ class Checker:
                 if (fit > (2.0 if kind == "product" else 1.0) or sentence.is_row) and (
                     best is None or fit > best.fit
                 ):
-                    best = Match(figure, a, "derived", f"{kind} of {a.text} and {b.text}", fit)
+                    best = self._followed(figure, a, kind, a, b, way, change)
+                    best.fit = fit
         return best or self._against_table(figure, here, near)
+
+    def _change(self, document: Document, a: Quantity, b: Quantity) -> int | None:
+        """1 where a sentence tells a rise `from a to b`, -1 for a fall, 0 for neither; `None` for ends of two changes."""
+        sentence = document.sentence_at(a.start)
+        roles = [
+            next((role for role in ("<from>", "<to>") if role in sentence.segments.get(one.start, {})), "")
+            for one in (a, b)
+        ]
+        if not all(roles) or document.sentence_at(b.start) is not sentence:
+            return 0
+        places = [one.start for one in sentence.figures]
+        if roles[0] == roles[1] or abs(places.index(b.start) - places.index(a.start)) != 1:
+            return None
+        first, last = (a, b) if roles[0] == "<from>" else (b, a)
+        return 1 if last.base > first.base else -1
+
+    def _followed(
+        self, figure: Quantity, place: Quantity, kind: str, a: Quantity, b: Quantity, way: Direction, change: int | None
+    ) -> Match:
+        """A figure that follows from two others, unless the summary tells their change the other way round."""
+        if change and kind in ("difference", "relative change") and way.get("amount", change) != change:
+            return Match(figure, place, "elsewhere", OTHER_WAY)
+        return Match(figure, place, "derived", f"{kind} of {a.text} and {b.text}")
 
     def _column(self, figure: Quantity) -> int:
         return column_of(self.source.sentence_at(figure.start), figure)

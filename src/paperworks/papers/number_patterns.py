@@ -71,11 +71,11 @@ NATIVE_WORD = re.compile(
 )
 TIMES_WORD = re.compile(
     r"(?<![A-Za-z])(twice|thrice|doubl(?:es?|ed|ing)|tripl(?:es?|ed|ing)|quadrupl(?:es?|ed|ing)|halv(?:es|ed|ing)|"
-    r"half|one half|(?:a|one|two|three|four)[ -](?:thirds?|quarters?|fourths?|fifths?|sixths?|sevenths?|eighths?|"
+    r"half|one half|(?:the|best|worst|top|bottom|lowest|highest)[ -](?:quarter|quartile)|(?:a|one|two|three|four)[ -](?:thirds?|quarters?|fourths?|fifths?|sixths?|sevenths?|eighths?|"
     r"ninths?|tenths?|fifteenths?|twentieths?|hundredths?))(?![A-Za-z])|(절반|반으로)",
     re.IGNORECASE,
 )
-PARTS = {"half": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8}
+PARTS = {"half": 2, "third": 3, "quartile": 4, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8}
 PARTS |= {"ninth": 9, "tenth": 10, "fifteenth": 15, "twentieth": 20, "hundredth": 100}
 FRACTION = re.compile(
     r"(?<![\d./A-Za-z-])(?:(\d{1,4})\s?분의\s?(\d{1,4})|(1|2|3)/(\d{1,3})(?![\d/]))(?!\.\d)"
@@ -90,7 +90,7 @@ ABOUT = re.compile(
 )
 ABOUT_AFTER = re.compile(r"\s?(?:여|이상|이하|가량|정도|남짓|안팎|넘|미만|\+)")
 PLACE = re.compile(
-    r"(?<![A-Za-z])(?:tables?|tab\.|figures?|figs?\.?|sections?|sec\.|§|equations?|eqs?\.?|appendix|appendices|algorithms?|"
+    r"(?<![A-Za-z가-힣])(?:tables?|tab\.|figures?|figs?\.?|sections?|sec\.|§|equations?|eqs?\.?|appendix|appendices|algorithms?|"
     r"chapters?|theorems?|lemmas?|propositions?|corollary|definitions?|versions?|ver\.|v|arxiv[ :]*|steps? (?=[1-9]\b)|phases?|stages?|levels?|lines?|no\.|"
     r"python|cuda|pytorch|top|rank|step|pages?|footnotes?|ref\.?|vol\.|pp?\.|epochs? (?=\d+ of)|day|task|type|part|group|case|experiment|"
     r"표|그림|식|수식|부록|알고리즘|정리|보조정리|버전|제|단계|각주)[ (]*(?:[A-Z]\.)?$",

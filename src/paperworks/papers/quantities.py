@@ -317,11 +317,14 @@ class _Scanner:
         if counter is not None:
             after = patterns.COUNT_OF.match(text, counter)
             name, stop = text[place:counter], counter
+            if before := self._noun_before(quantity.start):  # `파라미터 9억 개의 모델`
+                before = "image" if (before, name) == ("video", "장") else before
+                return quantity._replace(unit=Unit("count", thing=before, name=name), end=stop)
             if name == "명" or (found := thing_at(text, after.end() if after else counter)):
                 thing = "person" if name == "명" else found[0]  # type: ignore[index]
+                thing = "image" if (thing, name) == ("video", "장") else thing
                 return quantity._replace(unit=Unit("count", thing=thing, name=name), end=stop)
-            thing = self._noun_before(quantity.start)
-            return quantity._replace(unit=Unit("count", thing=thing, name=name), end=stop)
+            return quantity._replace(unit=Unit("count", name=name), end=stop)
         if re.match(r"[ -][A-Za-z]", text[end : end + 2]) and (quantity.step >= 1 or quantity.magnitude):
             words = re.match(r"[ -](?:[A-Za-z][\w'/-]*[ ]){0,4}", text[end : end + 60])
             clause = re.split(
@@ -330,12 +333,12 @@ class _Scanner:
             )[0].lstrip(" -")
             if words and (things := things_in(clause)):
                 return quantity._replace(unit=Unit("count", thing=things[-1][0]))
-            if re.match(
-                r"(?:[a-z][a-z'-]* ){0,3}[a-z][a-z'-]{2,}s(?![a-z])(?! of )", clause
+            if (
+                noun := re.match(r"(?:[a-z][a-z'-]* ){0,3}([a-z][a-z'-]{2,}s)(?![a-z])(?! of )", clause)
             ) and not re.match(
                 r"(?:as|is|was|has|does|less|vs|versus|plus|minus|points|across|times|this|its)\b", clause
             ):
-                return quantity._replace(unit=Unit("count", thing=OTHER))
+                return quantity._replace(unit=Unit("count", thing=OTHER, name=noun[1]))
         if re.search(
             r"\bfactor of (?:about |around |almost |nearly |up to |roughly |over )?$",
             text[max(0, quantity.start - 24) : quantity.start],
@@ -669,6 +672,6 @@ def _times_word(match: re.Match[str]) -> Quantity:
     if word in ("절반", "반으로") or "hal" in word:
         return Quantity(text, start, end, 0.5, 0.02, Unit("fraction"), word=True)
     count, _, part = word.partition(" ")
-    number = {"a": 1, "one": 1, "two": 2, "three": 3, "four": 4}[count]
+    number = {"two": 2, "three": 3, "four": 4}.get(count, 1)
     value = number / patterns.PARTS[part.rstrip("s")]
     return Quantity(text, start, end, value, value / 100, Unit("fraction"), word=True)

@@ -57,6 +57,7 @@ _MEASURES: dict[str, tuple[tuple[float, str], ...]] = {
         (1.0, "FLOPs?|FLOPS"),
     ),
     "level": ((1.0, "dB|데시벨"),),
+    "concentration": ((1e-9, "nM"), (1e-6, "µM|μM|uM"), (1e-3, "mM")),
     "power": ((1e-3, "mW"), (1.0, "W|watts?|와트"), (1e3, "kW|킬로와트"), (1e6, "MW")),
     "force": ((1.0, "N|newtons?|뉴턴"), (1e3, "kN")),
     "charge": ((1e-3, "mAh"), (1.0, "Ah")),
@@ -82,7 +83,7 @@ _MEASURES: dict[str, tuple[tuple[float, str], ...]] = {
     "temperature": ((1.0, "°C|℃"),),
     "pixels": ((1.0, "px|pixels?|픽셀|화소"), (1e6, "MP|megapixels?|메가픽셀")),
     "dollars": ((1.0, "dollars?|USD|달러|불(?=[ ,.)의로]|$)"), (0.01, "cents?|센트")),
-    "won": ((1.0, "원(?=[ ,.)의로에을이]|$)|KRW"),),
+    "won": ((1.0, "원(?=[ ,.)의로에을이]|$)|KRW|won(?=[ ,.)]|$)"),),
     "euros": ((1.0, "euros?|EUR|유로"),),
     "percentage points": (
         (
@@ -132,7 +133,7 @@ _THINGS = {
     "robot": "robots?|로봇|embodiments?",
     "scene": "scenes?|장면|환경|environments?",
     "object": "objects?|물체|객체",
-    "dimension": "dimensions?|dims?|channels?|차원|채널",
+    "dimension": "dimensions?|dimensional|dims?|channels?|차원|채널",
     "agent": "agents?|에이전트",
     "expert": "experts|전문가 네트워크",
     "turn": "turns?|rounds?|턴|라운드",
