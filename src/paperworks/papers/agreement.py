@@ -12,7 +12,6 @@ from collections.abc import Iterable, Sequence
 from paperworks.papers.glossary import stem
 from paperworks.papers.number_patterns import OTHER
 from paperworks.papers.quantities import Quantity
-from paperworks.papers.units import Unit
 
 MEASURED = {
     *(
@@ -189,25 +188,27 @@ def comparable(a: Quantity, b: Quantity) -> bool:
     if kinds == {""} and (a.step < 1) != (b.step < 1) and high / low > 3:
         return False
     if kinds == {"count"}:
-        return _same_counted(a.unit, b.unit)
+        if {a.unit.thing, b.unit.thing} & _DEFINITE and {a.unit.name, b.unit.name} & _COUNTERS:
+            return False
+        return not (a.unit.thing and b.unit.thing) or same_thing(a.unit.thing, b.unit.thing)
     if len(kinds) == 1:
         return True
     if kinds == {"count", ""}:
-        return a.magnitude and b.magnitude
+        return min(a.step, b.step) >= 1 and low >= 10
     if kinds == {"points", ""}:
-        return "점" in (a.unit.name, b.unit.name)
+        return "점" in (a.unit.name, b.unit.name) or (a.step < 1 and b.step < 1)
     if kinds <= {"percent", ""}:
         return (a.step < 1) == (b.step < 1)
     return kinds <= {"points", "percentage points"}
 
 
-def _same_counted(a: Unit, b: Unit) -> bool:
-    """Whether two counts are of the same things as far as the nouns say; what no noun tells may be anything."""
-    if OTHER in (a.thing, b.thing):
-        return a.thing == b.thing and stem(a.name) == stem(b.name)
-    if a.thing and b.thing:
-        return same_thing(a.thing, b.thing)
-    return not ({a.thing, b.thing} & _DEFINITE and {a.name, b.name} & _COUNTERS)
+def alike(a: Quantity, b: Quantity) -> bool:
+    """Whether two figures are comparable and, where they are counts, of the same things as their nouns say."""
+    if {a.unit.kind, b.unit.kind} == {"count", ""} or not comparable(a, b):
+        return False
+    if OTHER in (a.unit.thing, b.unit.thing):
+        return a.unit.thing == b.unit.thing and stem(a.unit.name) == stem(b.unit.name)
+    return True
 
 
 def mistakable(a: Quantity, b: Quantity) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from paperworks.papers.quantities import Quantity
+from paperworks.papers.quantities import Quantity, find_quantities
 from paperworks.papers.telling import Word, words_of
 
 if TYPE_CHECKING:
@@ -159,9 +159,9 @@ def _bind_conditions(
             continue
         if not sentence.korean and _AT.match(gap):
             pairs = ((a, b),)
-        elif not sentence.korean and _AT_IS.match(gap) and _BEFORE_AT.search(text[: a.start - base]):
-            pairs = ((b, a),)
-        elif sentence.korean and _KO_AT.match(gap):
+        elif (not sentence.korean and _AT_IS.match(gap) and _BEFORE_AT.search(text[: a.start - base])) or (
+            sentence.korean and _KO_AT.match(gap)
+        ):
             pairs = ((b, a),)
         else:
             continue
@@ -364,6 +364,8 @@ def bind_row(row: Sentence) -> dict[int, dict[str, float]]:
                 for word in words_of(header, korean=row.korean):
                     for one in word.stems:
                         here[one] = 2.0
+                for condition in find_quantities(header):
+                    here[f"#{condition.base:.6g}"] = 2.0
                 for word in labels:
                     for one in word.stems:
                         here[one] = 2.0

@@ -16,6 +16,8 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
+from statistics import median
 
 from paperworks.papers.agreement import (
     MEASURED,
@@ -27,13 +29,13 @@ from paperworks.papers.agreement import (
     powers_of_ten,
 )
 from paperworks.papers.contexts import Document, Sentence
-from paperworks.papers.direction import Direction, at_odds, direction
+from paperworks.papers.direction import Direction, direction
 from paperworks.papers.glossary import stem
 from paperworks.papers.model import FigureCheck
 from paperworks.papers.names import unknown_names
 from paperworks.papers.number_patterns import OTHER
 from paperworks.papers.quantities import Quantity
-from paperworks.papers.telling import words_of
+from paperworks.papers.rivals import GIVES, OTHER_WAY, Rivals, column_of, label_stems, similarity
 
 FOUNDED = ("found", "derived")
 # Thresholds on shared words, where a name counts 2.5 and a common word 1; chosen on the labelled set.
@@ -53,11 +55,8 @@ _FALLS = {
 }
 _TIMES = (60.0, 3600.0, 24.0, 7.0, 12.0)
 _HEADINGS = {"What's", "New", "What's New", "Technical", "Details", "Performance", "Highlights"}
-LEAST = 1.0  # what a rival figure must share with the summary, and the figure itself not
-NEARER = 0.3  # how much nearer those words must stand to the rival
 NEAR_MISS = 1.5  # how much better a place with a slip in unit or magnitude must fit
 MOST_PLACES = 60  # sentences read for a number that stands everywhere
-OTHER_WAY = "the source says it the other way round: more for less, or better for worse"
 OTHER_THINGS = "the source has this number where it speaks of other things"
 
 
@@ -110,7 +109,6 @@ class Checker:
         self._near: dict[int, list[Quantity]] = {}
         self._kept: list[Quantity] = []
         self._overlaps: dict[tuple[int, int, int, int], float] = {}
-        self._rivals: dict[tuple[int, int], Quantity | None] = {}
         self.settled: dict[int, int] = {}
         self._mentioned: dict[str, list[int]] = {}
         names = (
@@ -121,6 +119,7 @@ class Checker:
         )
         first = next((word for word in names if word.text not in _HEADINGS), None)
         self.topic = set(first.stems) if first else set()
+        self.rivals = Rivals(summary, source, self.topic)
         sentences = len(source.spans)
         self.least_overlap = 0.0 if sentences <= 15 else 0.5 if sentences <= 80 else 1.5
 
@@ -141,9 +140,12 @@ class Checker:
         self._crossed(figures, matches, chosen)
         known = {i for i, match in enumerate(chosen) if match is not None}
         for i, figure in enumerate(figures):
-            if chosen[i] is None or chosen[i].note == OTHER_THINGS:  # type: ignore[union-attr]
+            match = chosen[i]
+            if match is None or match.note == OTHER_THINGS or match.note.startswith(GIVES):
                 derived = self._derived(figure, figures, known)
-                if derived is not None:
+                weak = match is None or match.note == OTHER_THINGS
+                change = direction(self.summary.sentence_at(figure.start), figure)
+                if derived is not None and (weak or (change and derived.note.startswith("difference"))):
                     chosen[i] = derived
         return [
             self._checked(figure, match)
@@ -281,18 +283,10 @@ class Checker:
             if overlap <= least and own == 0 and self._can_tell(here, figure, place):
                 match.verdict, match.note = "elsewhere", OTHER_THINGS
                 match.fit -= 5
-            elif (rival := self._rival_of(figure, place, here, there)) is not None:
-                match.verdict = "elsewhere"
-                match.note = f"the source gives {place.text} for something else; here it has {rival.text}"
+            elif why := self.rivals.objection(figure, place):
+                match.verdict, match.note = "elsewhere", why
                 match.fit -= 5
                 rivals += there.is_row
-            elif subject := self._foreign_subject(here, there):
-                match.verdict = "elsewhere"
-                match.note = f"the source says this of {subject}"
-                match.fit -= 5
-            elif self._turned(figure, place, here, there):
-                match.verdict, match.note = "elsewhere", OTHER_WAY
-                match.fit -= 5
             if best is None or match.fit > best.fit:
                 best = match
         assert best is not None
@@ -366,123 +360,6 @@ class Checker:
                 return False
         return sum(word.name or not _is_hangul(word.stems[0]) for word in here.words) >= 2
 
-    def _rival_of(
-        self, figure: Quantity, place: Quantity, here: Sentence, there: Sentence
-    ) -> Quantity | None:
-        key = (figure.start, place.start)
-        if key not in self._rivals:
-            self._rivals[key] = self._rival(figure, place, here, there)
-        return self._rivals[key]
-
-    def _rival(self, figure: Quantity, place: Quantity, here: Sentence, there: Sentence) -> Quantity | None:
-        """A figure beside `place` whose part of the sentence fits this figure's, while that of `place` does not."""
-        if figure.unit.thing == "parameter" and re.fullmatch(r"[\d.]+[BMK]", figure.text):
-            return None
-        mine, theirs = here.segments.get(figure.start, {}), there.segments.get(place.start, {})
-        near, close = here.bindings.get(figure.start, {}), there.bindings.get(place.start, {})
-        for other, bound, part in self._beside(place, there):
-            if agrees(figure, other) or not comparable(place, other):
-                continue
-            if other.unit != place.unit and not comparable(figure, other):
-                continue
-            for_other = sum(
-                min(weight, part[one]) for one, weight in mine.items() if one in part and one not in theirs
-            )
-            for_this = sum(
-                min(weight, theirs[one]) for one, weight in mine.items() if one in theirs and one not in part
-            )
-            nearer = similarity(near, bound) - similarity(near, close)
-            if for_this == 0 and for_other >= LEAST and nearer > NEARER:
-                return other
-        return self._other_row(figure, place, here, there) if there.is_row else None
-
-    def _other_row(
-        self, figure: Quantity, place: Quantity, here: Sentence, there: Sentence
-    ) -> Quantity | None:
-        """The figure of the same column in the row that the summary speaks of, where that is not the row of `place`."""
-        if not there.label or not there.header:
-            return None
-        rows = [row for row in self.source.rows_of(self.source.index_at(place.start)) if row.label]
-        owners = self._owners(figure, here, rows)
-        if not owners or any(row is there for row in owners):
-            return None
-        row = owners[0]
-        column = column_of(there, place)
-        return next((other for other in row.figures if column_of(row, other) == column), None)
-
-    def _owners(self, figure: Quantity, here: Sentence, rows: Sequence[Sentence]) -> list[Sentence]:
-        """The rows of a table that a figure of the summary is said of.
-
-        Those named in its own part of the sentence; else the last named before it that is not another figure's; else
-        the summary's own subject and what the sentence names beside its figures.
-        """
-        part = here.segments.get(figure.start, {})
-        labels = [(row, set(label_stems(row)[:1])) for row in rows]
-        if own := [row for row, stems in labels if stems and stems <= part.keys()]:
-            return own
-        taken = {
-            one for other in here.figures if other is not figure for one in here.segments.get(other.start, {})
-        }
-        free = [
-            set(word.stems)
-            for word in here.words
-            if word.name
-            and word.end <= figure.start
-            and not set(word.stems) <= taken
-            and word.start not in here.compared
-        ]
-        for stems in reversed(free):
-            if found := [row for row, wanted in labels if wanted and wanted <= stems]:
-                return found
-        topic = [row for row in rows if self.topic & set(label_stems(row))]
-        mine = {one for word in here.words for one in word.stems} - taken
-        return [*topic, *(row for row, wanted in labels if wanted and wanted <= mine)]
-
-    def _speaks_of(self, here: Sentence, row: Sentence) -> bool:
-        """Whether a sentence of the summary names the row: all telling words of its label."""
-        wanted = label_stems(row)
-        mine = {one for word in here.words for one in word.stems}
-        return bool(wanted) and set(wanted[:1]) <= mine
-
-    def _turned(self, figure: Quantity, place: Quantity, here: Sentence, there: Sentence) -> bool:
-        """Whether a change goes the other way in the source, the same things being compared."""
-        if there.is_row or not at_odds(direction(here, figure), direction(there, place)):
-            return False
-        mine, theirs = ({one for word in side.words if word.name for one in word.stems} for side in (here, there))
-        bases = [
-            {one for word in side.words if word.start in side.compared for one in word.stems}
-            for side in (here, there)
-        ]
-        return not (bases[0] & theirs - bases[1] or bases[1] & mine - bases[0])
-
-    def _foreign_subject(self, here: Sentence, there: Sentence) -> str:
-        """The name that a sentence of the source begins with, where the summary's sentence shares no name with it."""
-        if there.is_row or not there.words or len(self.source.spans) <= 15:
-            return ""
-        first = there.words[0]
-        letters = re.sub(r"[^A-Za-z]", "", first.text)
-        if first.start - there.start > 3 or not first.name or sum(c.isupper() for c in letters) < 2:
-            return ""
-        mine = {one for word in here.words for one in word.stems}
-        names = {one for word in there.words if word.name for one in word.stems}
-        known = {one for index in range(len(self.summary.spans)) for one in self.summary.sentence(index).bag}
-        if mine & names or known & set(first.stems):
-            return ""
-        return first.text
-
-    def _beside(
-        self, place: Quantity, there: Sentence
-    ) -> Iterable[tuple[Quantity, dict[str, float], dict[str, float]]]:
-        rows = [there]
-        if there.is_row:
-            if not there.header:
-                return
-            rows = [row for row in self.source.rows_of(self.source.index_at(place.start)) if row.header]
-        for row in rows:
-            for other in row.figures:
-                if other is not place:
-                    yield other, row.bindings.get(other.start, {}), row.segments.get(other.start, {})
-
     # pairs that are turned round
 
     def _crossed(
@@ -552,18 +429,26 @@ class Checker:
         ]
         here = self.summary.sentence_at(figure.start)
         way = direction(here, figure)
-        for a, b in pairs_of(near):
+        level = {"<from>", "<to>"} & here.segments.get(figure.start, {}).keys()
+        if level and figure.unit.kind in ("", "percent", "points", "percentage points"):
+            return None  # an end of a change is no change
+        ends = self._ends_before(here, figure)
+        for a, b in [ends] if ends else pairs_of(near):
             if (kind := derivation(figure, a, b)) and (place := self._either(a, b)):
                 if kind == "relative change" and not way:
                     continue
-                if self.summary.index_at(a.start) == self.summary.index_at(b.start):
-                    return self._followed(figure, place, kind, a, b, way, self._change(self.summary, a, b))
-                return self._followed(figure, place, kind, a, b, way, 0)
+                together = self.summary.index_at(a.start) == self.summary.index_at(b.start)
+                change = self._change(self.summary, a, b) if together else 0
+                return self._followed(figure, place, kind, a, b, way, change)
+        if ends and figure.unit.kind == "percent":
+            return None
         best: Match | None = None
         for sentence in self._related(here, near):
             for a, b in self._sourcepairs_of(sentence, here):
                 kind = derivation(figure, a, b, column=sentence.is_row)
-                if not kind or (kind == "relative change" and not way and figure.unit.kind == "percent"):
+                if not kind or (figure.unit.kind == "percent" and way and kind == "share"):
+                    continue
+                if figure.unit.kind == "percent" and not way and kind == "relative change":
                     continue
                 change = 0 if sentence.is_row else self._change(self.source, a, b)
                 if change is None:
@@ -580,7 +465,32 @@ class Checker:
                 ):
                     best = self._followed(figure, a, kind, a, b, way, change)
                     best.fit = fit
-        return best or self._against_table(figure, here, near)
+        return best or self._anchored(figure, near, way) or self._against_table(figure, here, near)
+
+    def _ends_before(self, here: Sentence, figure: Quantity) -> tuple[Quantity, Quantity] | None:
+        """Both ends of a change that stand right before `figure`, its size: `from 68 % to 91 %, an increase of 23 %`."""
+        before = [other for other in here.figures if other.end <= figure.start][-2:]
+        if len(before) < 2 or figure.start - before[1].end > 32:
+            return None
+        gap = self.summary.text[before[1].end : figure.start]
+        ends = self._change(self.summary, before[0], before[1])
+        return (before[0], before[1]) if ends and not re.search(r"[.;]\s", gap) else None
+
+    def _anchored(self, figure: Quantity, near: Sequence[Quantity], way: Direction) -> Match | None:
+        """The difference of a figure that the summary gives beside this one and of another near it in the source."""
+        difference = way or figure.unit.kind in ("points", "percentage points")
+        if not difference or len(figure.digits) < 2 or figure.step > 0.1:
+            return None
+        for anchor in near:
+            for a in self.near(anchor):
+                if not agrees(anchor, a):
+                    continue
+                index = self.source.index_at(a.start)
+                for place in range(max(0, index - 2), min(len(self.source.spans), index + 3)):
+                    for b in self.source.sentence(place).figures:
+                        if b is not a and derivation(figure, a, b) == "difference":
+                            return Match(figure, a, "derived", f"difference of {a.text} and {b.text}")
+        return None
 
     def _change(self, document: Document, a: Quantity, b: Quantity) -> int | None:
         """1 where a sentence tells a rise `from a to b`, -1 for a fall, 0 for neither; `None` for ends of two changes."""
@@ -598,7 +508,14 @@ class Checker:
         return 1 if last.base > first.base else -1
 
     def _followed(
-        self, figure: Quantity, place: Quantity, kind: str, a: Quantity, b: Quantity, way: Direction, change: int | None
+        self,
+        figure: Quantity,
+        place: Quantity,
+        kind: str,
+        a: Quantity,
+        b: Quantity,
+        way: Direction,
+        change: int | None,
     ) -> Match:
         """A figure that follows from two others, unless the summary tells their change the other way round."""
         if change and kind in ("difference", "relative change") and way.get("amount", change) != change:
@@ -629,13 +546,18 @@ class Checker:
         """Pairs of a sentence; of a table, those of a row that the summary speaks of and of its columns."""
         if not sentence.is_row:
             yield from pairs_of(sentence.figures)
+            for a, b in pairwise(sentence.figures):  # `from 890 to 3,120 tokens`, `137 items, 112 of which`
+                if {a.unit.kind, b.unit.kind} == {"", "count"}:
+                    unit = a.unit if a.unit.kind else b.unit
+                    yield a._replace(unit=unit), b._replace(unit=unit)
             return
-        if not sentence.header or not (
-            self._speaks_of(here, sentence) or self.topic & set(label_stems(sentence))
-        ):
+        if not sentence.header or not (_speaks_of(here, sentence) or self.topic & set(label_stems(sentence))):
             return
-        yield from pairs_of(sentence.figures)
-        for row in self.source.rows_of(self.source.index_at(sentence.start)):
+        rows = self.source.rows_of(self.source.index_at(sentence.start))
+        for a, b in pairs_of(sentence.figures):
+            if _alike(rows, column_of(sentence, a), column_of(sentence, b)):
+                yield a, b
+        for row in rows:
             if row is not sentence and row.header:
                 for a in sentence.figures:
                     for b in row.figures:
@@ -727,22 +649,23 @@ class Checker:
         return "not in the source"
 
 
-def label_stems(row: Sentence) -> list[str]:
-    """The stems of a row's label, names first."""
-    words = words_of(row.label, korean=row.korean)
-    return [one for word in sorted(words, key=lambda word: not word.name) for one in word.stems]
+def _speaks_of(here: Sentence, row: Sentence) -> bool:
+    """Whether a sentence of the summary names the row: all telling words of its label."""
+    wanted = label_stems(row)
+    mine = {one for word in here.words for one in word.stems}
+    return bool(wanted) and set(wanted[:1]) <= mine
 
 
-def column_of(row: Sentence, figure: Quantity) -> int:
-    """The number of the cell that holds a figure."""
-    return row.text[: figure.start - row.start].count(" | ")
-
-
-def similarity(a: dict[str, float], b: dict[str, float]) -> float:
-    """How much two weighted sets of words share."""
-    if len(b) < len(a):
-        a, b = b, a
-    return sum(min(weight, b[one]) for one, weight in a.items() if one in b)
+def _alike(rows: Sequence[Sentence], first: int, second: int) -> bool:
+    """Whether two columns of a table hold values of one measure, as far as their size tells."""
+    values = [
+        [abs(figure.base) for row in rows for figure in row.figures if column_of(row, figure) == column]
+        for column in (first, second)
+    ]
+    if not all(values):
+        return False
+    low, high = sorted(median(one) for one in values)
+    return high <= 4 * low
 
 
 def _is_hangul(text: str) -> bool:

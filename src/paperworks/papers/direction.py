@@ -31,7 +31,10 @@ _ENGLISH: tuple[tuple[str, Direction], ...] = (
     ),
     ("los(?:e|es|ing|s|ses)|lost|trail\\w*", {"amount": -1, "worth": -1}),
     ("improv\\w*|benefit\\w*|outperform\\w*|enhanc\\w*|beat(?:s|en|ing)?|surpass\\w*", {"worth": 1}),
-    ("worsen\\w*|degrad\\w*|cost(?:s|ing)?|hurt(?:s|ing)?|penalt\\w*|deteriorat\\w*|harm(?:s|ed)?", {"worth": -1}),
+    (
+        "worsen\\w*|degrad\\w*|cost(?:s|ing)?|hurt(?:s|ing)?|penalt\\w*|deteriorat\\w*|harm(?:s|ed)?",
+        {"worth": -1},
+    ),
     ("speed-?ups?|speeds?|accelerat\\w*", {"speed": 1}),
     ("slow(?:s|ed|ing|downs?)", {"speed": -1}),
     ("overestimat\\w*", {"estimate": 1}),
@@ -40,7 +43,7 @@ _ENGLISH: tuple[tuple[str, Direction], ...] = (
 _COMPARED: tuple[tuple[str, Direction], ...] = (  # that stand behind a figure: `3.2 points higher`
     ("higher|greater|more|larger|longer|above|over|up", {"amount": 1}),
     ("ahead", {"amount": 1, "worth": 1}),
-    ("lower|less|fewer|below|shorter|smaller|down|short|under", {"amount": -1}),
+    ("lower|less|fewer|below|shorter|smaller|down|short|under|rarer|cheaper|lighter", {"amount": -1}),
     ("behind", {"amount": -1, "worth": -1}),
     ("better", {"worth": 1}),
     ("worse", {"worth": -1}),
@@ -48,7 +51,10 @@ _COMPARED: tuple[tuple[str, Direction], ...] = (  # that stand behind a figure: 
     ("slower", {"speed": -1}),
 )
 _KOREAN: tuple[tuple[str, Direction], ...] = (
-    ("높|올랐|올라|올렸|올리|오르|오른|오름|올림|상승|증가|늘|웃돌|많|크(?=[게고며다])|커(?=[지졌진짐])|길(?=[어고])|추가", {"amount": 1}),
+    (
+        "높|올랐|올라|올렸|올리|오르|오른|오름|올림|상승|증가|늘|웃돌|많|크(?=[게고며다])|커(?=[지졌진짐])|길(?=[어고])|추가",
+        {"amount": 1},
+    ),
     ("앞서|앞섰|앞선|앞섬|앞질", {"amount": 1, "worth": 1}),
     (
         "낮|내렸|내리|내려|내림|하락|감소|줄|떨어|떨군|밑돌|적(?=[고은음게었다])|작(?=[아은음게고])|짧|절감|절약|아끼|아껴|아낀|"
@@ -70,12 +76,17 @@ def _alternatives(rows: tuple[tuple[str, Direction], ...]) -> str:
 
 
 _HEDGES = r"(?:about|around|roughly|approximately|nearly|almost|only|just|some|up|to|a|an|the|of|by|another|further|extra|additional|relative|absolute|full|mere|small|over|than|more|at|least|most|as|much|average|well|even)"
-_AFTER = re.compile(rf"\s?(?:[\w%+@-]+\s){{0,2}}?\b(?:{_alternatives((*_ENGLISH, *_COMPARED))})\b", re.IGNORECASE)
+_AFTER = re.compile(
+    rf"\s?(?:[\w%+@-]+\s){{0,2}}?\b(?:{_alternatives((*_ENGLISH, *_COMPARED))})\b", re.IGNORECASE
+)
 _BEFORE = re.compile(rf"\b(?:{_alternatives(_ENGLISH)})\s(?:{_HEDGES}\s)*$", re.IGNORECASE)
 _BEFORE_BY = re.compile(
     rf"\b(?:{_alternatives(_ENGLISH)})\b(?:(?!\sto\s)[^.;:\d]){{0,70}}?\sby\s(?:{_HEDGES}\s)*$", re.IGNORECASE
 )
-_LEVEL = re.compile(r"(?:\bto|\bat|\breach\w*|\bfrom|→|->)\s(?:about |around |roughly |nearly |only |just |over |an? )*$", re.IGNORECASE)
+_LEVEL = re.compile(
+    r"(?:\bto|\bat|\breach\w*|\bfrom|→|->)\s(?:about |around |roughly |nearly |only |just |over |an? )*$",
+    re.IGNORECASE,
+)
 _KO_WORD = re.compile(_alternatives(_KOREAN))
 _KO_LEVEL = re.compile(r"^(?:으?로|에서|까지|의|이던|였던|인|이고|이며|임|였|이었|에 (?:달|이르|그치))")
 _KO_END = re.compile(r"[,.;:()\n]|(?<=[가-힣])(?:지만|으나|반면|는데)")

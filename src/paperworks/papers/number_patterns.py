@@ -22,7 +22,7 @@ KOREAN_MAGNITUDE = re.compile(
     r" ?((?:[십백천]?[만억조])|[백천](?![가-힣])|[백천](?= ?(?:개|명|장|건|편|가지|시간|배|달러|원|토큰|문장|단어|년|번|회|곳|종|쌍|대의|세트)))"
 )
 KOREAN_WORD = re.compile(
-    r"(?<![가-힣\d])([십백천]?[만억조]|[백천])(?= ?(?:개|명|장|건|편|달러|토큰|문장|쌍|곳|배|시간))"
+    r"(?<![가-힣\d])(?!조건|조장|천장|백장|만장)([십백천]?[만억조]|[백천])(?= ?(?:개|명|장|건|편|달러|토큰|문장|쌍|곳|배|시간))"
 )
 ENGLISH_MAGNITUDE = re.compile(
     r"[ -]?(hundred thousand|hundred million|hundred|thousand|million|billion|trillion|bn|mn)(?![A-Za-z])|"
@@ -75,7 +75,17 @@ TIMES_WORD = re.compile(
     r"ninths?|tenths?|fifteenths?|twentieths?|hundredths?))(?![A-Za-z])|(절반|반으로)",
     re.IGNORECASE,
 )
-PARTS = {"half": 2, "third": 3, "quartile": 4, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8}
+PARTS = {
+    "half": 2,
+    "third": 3,
+    "quartile": 4,
+    "quarter": 4,
+    "fourth": 4,
+    "fifth": 5,
+    "sixth": 6,
+    "seventh": 7,
+    "eighth": 8,
+}
 PARTS |= {"ninth": 9, "tenth": 10, "fifteenth": 15, "twentieth": 20, "hundredth": 100}
 FRACTION = re.compile(
     r"(?<![\d./A-Za-z-])(?:(\d{1,4})\s?분의\s?(\d{1,4})|(1|2|3)/(\d{1,3})(?![\d/]))(?!\.\d)"

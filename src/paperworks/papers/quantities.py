@@ -167,7 +167,7 @@ class _Scanner:
         """`30 and 55 hours`: the unit of the second is that of the first too."""
         for place in range(len(found) - 2, -1, -1):
             a, b = found[place], found[place + 1]
-            bare = a.unit is NO_UNIT and not a.factors
+            bare = a.unit is NO_UNIT and not a.factors and not (a.magnitude and b.unit.kind == "percent")
             shares = b.unit.kind not in ("", "count", "rank", "times", "fraction")
             if bare and shares and patterns.SHARED.fullmatch(self.text[a.end : b.start]):
                 found[place] = a._replace(unit=b.unit)
@@ -305,6 +305,11 @@ class _Scanner:
         text, end = self.text, quantity.end
         place = end + (text[end : end + 1] in (" ", "-"))
         if found := thing_at(text, place):
+            while text[found[1] : found[1] + 1] == " " and (more := thing_at(text, found[1] + 1)):
+                if text[place].isascii():
+                    found = more  # `environment steps` are steps
+                else:
+                    break
             thing, stop = found
             if thing == "frame" and re.search(
                 r"초당 ?(?:약 ?|최대 ?)?$", text[max(0, quantity.start - 8) : quantity.start]
@@ -336,7 +341,8 @@ class _Scanner:
             if (
                 noun := re.match(r"(?:[a-z][a-z'-]* ){0,3}([a-z][a-z'-]{2,}s)(?![a-z])(?! of )", clause)
             ) and not re.match(
-                r"(?:as|is|was|has|does|less|vs|versus|plus|minus|points|across|times|this|its)\b", clause
+                r"(?:as|is|was|has|does|less|vs|versus|plus|minus|points|across|times|this|its?|they|we|he|she|that|which)\b",
+                clause,
             ):
                 return quantity._replace(unit=Unit("count", thing=OTHER, name=noun[1]))
         if re.search(
