@@ -54,13 +54,23 @@ _CONNECTOR = re.compile(
 )
 
 
-def bind(sentence: Sentence) -> tuple[dict[int, dict[str, float]], dict[int, dict[str, float]]]:
+Bound = dict[int, dict[str, float]]
+"""For each figure, by its offset, weighted stems."""
+
+
+def bind(sentence: Sentence) -> tuple[Bound, Bound, Bound]:
+    """What belongs to each figure of a sentence: by nearness, by its part of the sentence, and by that part alone.
+
+    The second has the beginning of the sentence in every part that has no words of its own before its figure, the third
+    never.
+    """
     figures, words = list(sentence.figures), sentence.words
     text, base = sentence.text, sentence.start
     bound: dict[int, dict[str, float]] = {figure.start: {} for figure in figures}
     parts: dict[int, dict[str, float]] = {figure.start: {} for figure in figures}
     if not figures:
-        return bound, parts
+        return bound, parts, parts
+    lent: dict[int, set[str]] = {}
     inside = [(figure.start, figure.end) for figure in figures]
     words = [word for word in words if not any(s <= word.start < e for s, e in inside)]
     compared = {word.start for word in words if is_compared(word, text, base, ())}
@@ -90,6 +100,8 @@ def bind(sentence: Sentence) -> tuple[dict[int, dict[str, float]], dict[int, dic
         for word in (*left, *right, *(opening if i and not left else ())):
             for one in word.stems:
                 parts[figure.start][one] = word.weight
+        own = {one for word in (*left, *right) for one in word.stems}
+        lent[figure.start] = parts[figure.start].keys() - own if i else set()
         role = _role(text, figure, base, figures, i)
         if role:
             here[role] = parts[figure.start][role] = 2.0
@@ -105,7 +117,11 @@ def bind(sentence: Sentence) -> tuple[dict[int, dict[str, float]], dict[int, dic
             }
     _bind_lists(sentence, figures, words, bound)
     _bind_conditions(sentence, figures, bound, parts)
-    return bound, parts
+    alone = {
+        start: {one: weight for one, weight in words.items() if one not in lent[start]}
+        for start, words in parts.items()
+    }
+    return bound, parts, alone
 
 
 _KO_COMPARED = re.compile(

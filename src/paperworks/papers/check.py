@@ -35,7 +35,7 @@ from paperworks.papers.model import FigureCheck
 from paperworks.papers.names import unknown_names
 from paperworks.papers.number_patterns import OTHER
 from paperworks.papers.quantities import Quantity
-from paperworks.papers.rivals import GIVES, OTHER_WAY, Rivals, column_of, label_stems, similarity
+from paperworks.papers.rivals import GIVES, OTHER_WAY, Rivals, column_of, label_stems, lacks, similarity
 
 FOUNDED = ("found", "derived")
 # Thresholds on shared words, where a name counts 2.5 and a common word 1; chosen on the labelled set.
@@ -138,6 +138,7 @@ class Checker:
                 for figure, found in zip(figures, matches, strict=True)
             ]
         self._crossed(figures, matches, chosen)
+        self._parted(figures, matches, chosen)
         known = {i for i, match in enumerate(chosen) if match is not None}
         for i, figure in enumerate(figures):
             match = chosen[i]
@@ -370,9 +371,52 @@ class Checker:
                 first, second = figures[i], figures[j]
                 if not (matches[i] and matches[j]) or not comparable(first, second) or agrees(first, second):
                     continue
+                low, high = sorted((abs(first.base), abs(second.base)))
+                if high > 4 * low and self._is_change(first) != self._is_change(second):
+                    continue  # a score and the size of a change
                 if abs(self.summary.index_at(first.start) - self.summary.index_at(second.start)) > 1:
                     continue
                 self._cross(i, j, first, second, matches, chosen)
+
+    def _parted(
+        self, figures: Sequence[Quantity], matches: Sequence[Sequence[Quantity]], chosen: list[Match | None]
+    ) -> None:
+        """Ends of a change that the source does not give together, but each with another end."""
+        for i in range(len(figures) - 1):
+            first, second = figures[i], figures[i + 1]
+            if self.summary.index_at(first.start) != self.summary.index_at(second.start):
+                continue
+            if self._change(self.summary, first, second) not in (1, -1):
+                continue
+            starts = [place for place in matches[i] if self._partner(place)]
+            ends = [place for place in matches[i + 1] if self._partner(place)]
+            match = chosen[i + 1]
+            if match is None or match.verdict != "found" or not starts or not ends:
+                continue
+            if len(starts) < len(matches[i]) or len(ends) < len(matches[i + 1]):
+                continue
+            if not any(agrees(second, self._partner(place)) for place in starts):  # type: ignore[arg-type]
+                partner = self._partner(starts[0])
+                chosen[i + 1] = Match(
+                    second,
+                    match.place,
+                    "elsewhere",
+                    f"the source has {partner.text} for this",  # type: ignore[union-attr]
+                )
+
+    def _partner(self, place: Quantity) -> Quantity | None:
+        """The other end of the change that a figure of the source is an end of."""
+        figures = list(self.source.sentence_at(place.start).figures)
+        at = next(number for number, one in enumerate(figures) if one.start == place.start)
+        for beside in (at - 1, at + 1):
+            if 0 <= beside < len(figures):
+                a, b = figures[min(at, beside)], figures[max(at, beside)]
+                if self._change(self.source, a, b):
+                    return figures[beside]
+        return None
+
+    def _is_change(self, figure: Quantity) -> bool:
+        return bool(direction(self.summary.sentence_at(figure.start), figure))
 
     def _cross(
         self,
@@ -391,6 +435,8 @@ class Checker:
             for b in matches[j][:60]:
                 if a is b or not self._together(a, b):
                     continue
+                if lacks(self.summary.sentence_at(first.start)) != lacks(self.source.sentence_at(a.start)):
+                    continue  # what a part brings is lost without it
                 there, beyond = self._bound(self.source, a), self._bound(self.source, b)
                 fits = [similarity(x, y) for x in (mine, other) for y in (there, beyond)]
                 straight, crossed = fits[0] + fits[3], fits[1] + fits[2]
@@ -503,6 +549,8 @@ class Checker:
             return 0
         places = [one.start for one in sentence.figures]
         if roles[0] == roles[1] or abs(places.index(b.start) - places.index(a.start)) != 1:
+            return None
+        if roles[0] == "<to>" and b.start - a.end > 14:
             return None
         first, last = (a, b) if roles[0] == "<from>" else (b, a)
         return 1 if last.base > first.base else -1

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from paperworks.papers.bindings import bind, bind_row, is_compared
+from paperworks.papers.bindings import Bound, bind, bind_row, is_compared
 from paperworks.papers.number_patterns import plain
 from paperworks.papers.quantities import Quantity, find_quantities, raw_numbers
 from paperworks.papers.tables import with_column_units
@@ -99,7 +99,12 @@ class Sentence:
         return self.bindings if self.is_row else self._bound[1]
 
     @cached_property
-    def _bound(self) -> tuple[dict[int, dict[str, float]], dict[int, dict[str, float]]]:
+    def own(self) -> dict[int, dict[str, float]]:
+        """The segments without what they share with the beginning of the sentence."""
+        return self.bindings if self.is_row else self._bound[2]
+
+    @cached_property
+    def _bound(self) -> tuple[Bound, Bound, Bound]:
         return bind(self)
 
 

@@ -81,7 +81,8 @@ _AFTER = re.compile(
 )
 _BEFORE = re.compile(rf"\b(?:{_alternatives(_ENGLISH)})\s(?:{_HEDGES}\s)*$", re.IGNORECASE)
 _BEFORE_BY = re.compile(
-    rf"\b(?:{_alternatives(_ENGLISH)})\b(?:(?!\sto\s)[^.;:\d]){{0,70}}?\sby\s(?:{_HEDGES}\s)*$", re.IGNORECASE
+    rf"\b(?:{_alternatives((*_ENGLISH, *_COMPARED))}),?\b(?:(?!\sto\s)[^.;:\d]){{0,70}}?\sby\s(?:{_HEDGES}\s)*$",
+    re.IGNORECASE,
 )
 _LEVEL = re.compile(
     r"(?:\bto|\bat|\breach\w*|\bfrom|→|->)\s(?:about |around |roughly |nearly |only |just |over |an? )*$",
@@ -95,6 +96,15 @@ _KO_BEFORE = re.compile(
 )
 
 
+_METRIC = re.compile(
+    r"(?P<high>accurac|score|success|recall|precision|\bF1|BLEU|ROUGE|chrF|COMET|nDCG|MRR|mAP|IoU|AUC|AUROC|PSNR|SSIM|CLIP|MOS|\bEM\b|pass@|"
+    r"MMLU|GSM8K|throughput|정확도|정답률|성공률|점수|재현율|정밀도|처리량|유지율)|"
+    r"(?P<low>error|WER|\bCER|perplexity|loss|latency|FID|FVD|LPIPS|RMSE|MAE|hallucination|오류|오차|지연|퍼플렉시티|환각|실패율|미스율)",
+    re.IGNORECASE,
+)
+"""Measures of which more is better, and of which less is."""
+
+
 def direction(sentence: Sentence, figure: Quantity) -> Direction:
     """The direction of the change that `figure` is the size of; empty where it is no change, or none is told."""
     text, first, last = sentence.text, figure.start - sentence.start, figure.end - sentence.start
@@ -102,9 +112,10 @@ def direction(sentence: Sentence, figure: Quantity) -> Direction:
     after = text[last : following[0] - sentence.start] if following else text[last:]
     earlier = [other.end for other in sentence.figures if other.end <= figure.start]
     before = text[max(earlier[-1] - sentence.start if earlier else 0, first - 90) : first]
-    if sentence.korean:
-        return _korean(before, after)
-    return _english(before, after)
+    found = _korean(before, after) if sentence.korean else _english(before, after)
+    if set(found) == {"worth"} and (metrics := list(_METRIC.finditer(text[: last + 24]))):
+        return found | {"amount": found["worth"] * (-1 if metrics[-1]["low"] else 1)}
+    return found
 
 
 def _korean(before: str, after: str) -> Direction:
@@ -125,7 +136,7 @@ def _english(before: str, after: str) -> Direction:
     if match := _AFTER.match(clause + " "):
         return _named(match, (*_ENGLISH, *_COMPARED))
     match = _BEFORE.search(before) or _BEFORE_BY.search(before)
-    return _named(match, _ENGLISH) if match else {}
+    return _named(match, (*_ENGLISH, *_COMPARED)) if match else {}
 
 
 def _named(match: re.Match[str], rows: tuple[tuple[str, Direction], ...]) -> Direction:

@@ -350,7 +350,7 @@ class _Scanner:
             text[max(0, quantity.start - 24) : quantity.start],
         ):
             return quantity._replace(unit=Unit("times"))
-        thing = self._noun_before(quantity.start)
+        thing = self._noun_before(quantity.start) if quantity.step >= 1 or quantity.magnitude else ""
         return quantity._replace(unit=Unit("count", thing=thing)) if thing else quantity
 
     def _noun_before(self, start: int) -> str:

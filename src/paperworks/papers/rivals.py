@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from paperworks.papers.agreement import agrees, alike
 from paperworks.papers.contexts import Document, Sentence
@@ -41,6 +42,14 @@ _WITHOUT = re.compile(
 )
 
 
+class Words(NamedTuple):
+    """The stems of a figure: by nearness, of its part of the sentence, and of that part alone (see `bind`)."""
+
+    near: dict[str, float]
+    part: dict[str, float]
+    own: dict[str, float]
+
+
 class Rivals:
     """The figures of one source that those of a summary may have been mistaken for. `topic`: the stems of its subject."""
 
@@ -71,74 +80,65 @@ class Rivals:
         """A figure beside `place` that fits this figure's part of the sentence, while `place` does not."""
         if figure.unit.thing == "parameter" and re.fullmatch(r"[\d.]+[BMK]", figure.text):
             return None
-        mine, theirs = here.segments.get(figure.start, {}), there.segments.get(place.start, {})
-        near, close = here.bindings.get(figure.start, {}), there.bindings.get(place.start, {})
-        for other, bound, part in self._beside(place, there):
-            if agrees(figure, other) or not alike(place, other) or "<whole>" in part:
+        token = f"#{figure.base:.6g}"
+        if any(token in words for start, words in here.segments.items() if start != figure.start):
+            return None  # a condition of another figure
+        mine, theirs = _words(here, figure), _words(there, place)
+        if lacks(here) != lacks(there):  # the ends of a change are the other way round without a part
+            mine = Words(*({one: weight for one, weight in words.items() if one[0] != "<"} for words in mine))
+        for other, part in self._beside(place, there):
+            if agrees(figure, other) or not alike(place, other) or "<whole>" in part.part:
                 continue
             if other.unit != place.unit and not alike(figure, other):
                 continue
-            for_other = _only(mine, part, theirs, bound)
-            for_this = _only(mine, theirs, part, close)
-            nearer = similarity(near, bound) - similarity(near, close)
+            for_other = {
+                one: weight
+                for one, weight in _only(mine, part, theirs).items()
+                if mine.near.get(one, 1) > 0.25
+            }
+            for_this = _only(mine, theirs, part)
+            nearer = similarity(mine.near, part.near) - similarity(mine.near, theirs.near)
             if not for_this and sum(for_other.values()) >= LEAST and nearer > NEARER:
                 return other
-            if there.is_row:
+            if there.is_row or self._told(figure, other):
                 continue
-            if sum(for_this.values()) <= LEAST and self._set_apart(figure, other, mine, theirs, part):
-                return other
-            if _by_name(mine, part, theirs) and not self._told(figure, other):
+            apart = self._marks(theirs, part, mine) and not self._marks(part, theirs, mine)
+            if (apart and sum(for_this.values()) <= LEAST) or _by_name(mine, part, theirs):
                 return other
         if there.is_row:
             return self._other_row(figure, place, here, there)
-        return self._better_told(figure, place, here, there)
+        return self._better_told(figure, place, mine, theirs)
 
-    def _better_told(
-        self, figure: Quantity, place: Quantity, here: Sentence, there: Sentence
-    ) -> Quantity | None:
-        """A figure of another sentence that has what the summary says of this one, where `place` has nothing of it."""
-        mine, theirs = here.segments.get(figure.start, {}), there.segments.get(place.start, {})
-        close = there.bindings.get(place.start, {})
+    def _better_told(self, figure: Quantity, place: Quantity, mine: Words, theirs: Words) -> Quantity | None:
+        """A figure of a sentence nearby that has what the summary says of this one, where `place` has nothing of it."""
         index = self.source.index_at(place.start)
         for step in (-1, 1, -2, 2, -3, 3):
             if not 0 <= index + step < len(self.source.spans):
                 continue
             beside = self.source.sentence(index + step)
             for other in beside.figures if not beside.is_row else ():
-                part, bound = beside.segments.get(other.start, {}), beside.bindings.get(other.start, {})
                 if agrees(figure, other) or not alike(place, other) or not alike(figure, other):
                     continue
-                if _only(mine, theirs, part, close) or self._told(figure, other):
+                part = _words(beside, other)
+                if _only(mine, theirs, part) or self._told(figure, other):
                     continue
-                for_other = _only(mine, part, theirs, bound)
-                if sum(for_other.values()) >= NAME and not self._marks(part, theirs, mine):
+                if sum(_only(mine, part, theirs).values()) >= NAME and not self._marks(part, theirs, mine):
                     return other
         return None
 
-    def _set_apart(
-        self,
-        figure: Quantity,
-        other: Quantity,
-        mine: dict[str, float],
-        theirs: dict[str, float],
-        part: dict[str, float],
-    ) -> bool:
-        """Whether a place belongs to an owner that the summary does not name, and the figure beside it to none."""
-        if self._told(figure, other):
-            return False
-        return bool(self._marks(theirs, part, mine)) and not self._marks(part, theirs, mine)
-
-    def _marks(self, part: dict[str, float], other: dict[str, float], mine: dict[str, float]) -> set[str]:
+    def _marks(self, words: Words, other: Words, mine: Words) -> set[str]:
         """What makes a figure that of something else: a name, the noun of a baseline, the part of one in a comparison."""
         found = {
             one
-            for one, weight in part.items()
-            if one not in other
-            and one not in mine
-            and (weight >= NAME or one in _OWNERS)
-            and one not in self.topic
+            for one, weight in words.own.items()
+            if (weight >= NAME or one in _OWNERS)
+            and not (one in other.part or one in mine.part or one in self.topic)
         }
-        if "<base>" in part and "<base>" not in other and not mine.keys() & {"<base>", "<from>"}:
+        if (
+            "<base>" in words.part
+            and "<base>" not in other.part
+            and not mine.part.keys() & {"<base>", "<from>"}
+        ):
             found.add("<base>")
         return found
 
@@ -204,7 +204,13 @@ class Rivals:
     ) -> Quantity | None:
         """The end of a change whose start is `place`, where the summary tells the start as a plain result."""
         theirs, mine = there.segments.get(place.start, {}), here.segments.get(figure.start, {})
-        if there.is_row or "<from>" not in theirs or "<base>" in theirs or any(one[0] == "<" for one in mine):
+        if (
+            there.is_row
+            or figure.high is not None
+            or "<from>" not in theirs
+            or "<base>" in theirs
+            or any(one[0] == "<" for one in mine)
+        ):
             return None
         clause = self.summary.text[max(here.start, figure.start - 40) : min(here.end, figure.end + 16)]
         if _BEFORE.search(clause) or direction(here, figure):
@@ -245,9 +251,7 @@ class Rivals:
             return ""
         return first.text
 
-    def _beside(
-        self, place: Quantity, there: Sentence
-    ) -> Iterable[tuple[Quantity, dict[str, float], dict[str, float]]]:
+    def _beside(self, place: Quantity, there: Sentence) -> Iterable[tuple[Quantity, Words]]:
         rows = [there]
         if there.is_row:
             if not there.header:
@@ -256,27 +260,29 @@ class Rivals:
         for row in rows:
             for other in row.figures:
                 if other is not place:
-                    yield other, row.bindings.get(other.start, {}), row.segments.get(other.start, {})
+                    yield other, _words(row, other)
 
 
-def _only(
-    mine: dict[str, float], part: dict[str, float], other: dict[str, float], bound: dict[str, float]
-) -> dict[str, float]:
-    """The words that a figure of the summary shares with one of the source and not with another, but for those that
-    stand at the beginning of a sentence and belong to all of its figures."""
+def _words(sentence: Sentence, figure: Quantity) -> Words:
+    parts = (sentence.bindings, sentence.segments, sentence.own)
+    return Words(*(part.get(figure.start, {}) for part in parts))
+
+
+def _only(mine: Words, words: Words, other: Words) -> dict[str, float]:
+    """The words that a figure of the summary shares with one of the source and not with another."""
     return {
-        one: min(weight, part[one])
-        for one, weight in mine.items()
-        if one in part and one not in other and bound.get(one, 0.0) > 0.4 * min(part[one], 1.0)
+        one: min(weight, words.own[one])
+        for one, weight in mine.part.items()
+        if one in words.own and one not in other.part
     }
 
 
-def _by_name(mine: dict[str, float], part: dict[str, float], other: dict[str, float]) -> bool:
+def _by_name(mine: Words, words: Words, other: Words) -> bool:
     """Whether a name of the summary is that of one figure, while the other has another name."""
-    names = {one for one, weight in mine.items() if weight >= NAME}
-    theirs = {one for one, weight in part.items() if weight >= NAME} - other.keys()
-    others = {one for one, weight in other.items() if weight >= NAME} - part.keys()
-    return bool(names & theirs) and bool(others) and not others & mine.keys()
+    names = {one for one, weight in mine.part.items() if weight >= NAME}
+    theirs = {one for one, weight in words.own.items() if weight >= NAME} - other.part.keys()
+    others = {one for one, weight in other.own.items() if weight >= NAME} - words.part.keys()
+    return bool(names & theirs) and bool(others) and not others & mine.part.keys()
 
 
 def lacks(sentence: Sentence) -> bool:

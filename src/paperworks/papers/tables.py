@@ -72,7 +72,7 @@ def header_unit(header: str) -> tuple[float, Unit | None]:
     if unit is None:
         for match in re.finditer(r"(?<![A-Za-z가-힣%@-])(?:[A-Za-z]{2,}|[가-힣]+|%)", bare):
             found = unit_at(bare, match.start())
-            if found and found[0].kind not in _NOT_IN_WORDS:
+            if found and found[0].kind not in _NOT_IN_WORDS and not bare[: match.start()].endswith("per "):
                 unit = found[0]
                 break
     if unit is None and (things := things_in(bare)) and things[-1][0] in _COUNTED:
