@@ -103,6 +103,9 @@ def _scales(figure: Quantity, place: Quantity) -> Iterable[tuple[float, float, f
     if kinds == {"times", "count"} and not (mine.thing or theirs.thing):
         yield a, b, step  # `16 times` is sixteen occasions too
         return
+    if kinds == {"time", "gpu time"} and mine.factor == theirs.factor:
+        yield a, b, step  # `H100 3,200시간`: the devices are named beside the hours
+        return
     if "" in kinds or kinds == {"percent", "points"}:
         if kinds == {"percent", "points"} and "point" in (mine.name, theirs.name):
             return
@@ -324,7 +327,7 @@ def derivation(figure: Quantity, a: Quantity, b: Quantity, *, column: bool = Fal
     if not same_unit:
         return ""
     value = abs(figure.base)
-    step = figure.step * figure.unit.factor
+    step = min(figure.step * figure.unit.factor, 0.1 * value)
     if (kind and kinds == {kind}) or not kind or kind == "count":
         if abs(value - (high - low)) <= step / 2 * (1 + 1e-6) and (two_digits or kind not in ("", "count")):
             return "difference"

@@ -31,7 +31,7 @@ _RELATIVE = re.compile(
     r"^[가-힣\s%A-Za-z]{0,14}?(?:한|인|된|던|친|낸|의|하는|되는|달성한|기록한|얻은|보인|갖춘|가진|쓰는|쓴|지닌|이른|담은)\s+(?P<name>[A-Za-z][\w.+/-]*|[가-힣]+(?=[은는이가와과,.]))"
 )
 _BASE = re.compile(
-    r"(?:\b(?:vs\.?|versus|against|compared (?:to|with)|than|over|relative to|instead of|baseline(?:'s)?|up from|down from)\s+(?:the |a |an |its |their )?(?:[\w'’.-]+\s){0,3})$",
+    r"(?:\b(?:vs\.?|versus|against|compared (?:to|with)|than|over|relative to|instead of|behind|below|above|ahead of|baseline(?:'s)?|up from|down from)\s+(?:the |a |an |its |their )?(?:[\w'’.-]+\s){0,3})$",
     re.IGNORECASE,
 )
 _FROM = re.compile(
@@ -148,6 +148,8 @@ def is_compared(word: Word, text: str, base: int, figures: Sequence[Quantity]) -
 
 
 _AT = re.compile(r"^\W*(?:[a-z]+\s){0,2}(?:at|for|with|on|in|after|using)\s(?:a |an |the )?(?:[a-z]+ ){0,2}$")
+_KO_NOUN = re.compile(r"^\s[가-힣A-Za-z][\w-]*(?=\s)")
+"""The noun that a figure without a particle stands before: `50스텝 교사 모델`."""
 _COUNTED = re.compile(
     r"\s?(?:[\w-]+\s){1,3}?(?=(?:across|in|from|with|over|of|for|on|to|by|at|into|per|between|within|during|among|which|that|"
     r"is|are|was|were|may|can|who)\s)|\s?(?:[\w-]+\s){0,4}[\w-]+(?=[,;.)])"
@@ -201,7 +203,10 @@ def _right_edge(gap: str, *, last: bool, korean: bool) -> int:
         if relative and not _SPLIT.search(relative[0]):
             return relative.end("name")
         cut = _SPLIT.search(gap)
-        return cut.start() if cut else (len(gap) if last and not opens else 0)
+        if not cut and last and not opens:
+            return len(gap)
+        noun = _KO_NOUN.match(gap)
+        return max(cut.start() if cut else 0, noun.end() if noun else 0)
     cut = _SPLIT.search(gap) or (None if last else _WEAK.search(gap))
     end = cut.start() if cut else len(gap)
     if not last and not cut and (head := _HEAD.search(gap)):

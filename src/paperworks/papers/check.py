@@ -181,9 +181,20 @@ class Checker:
         return [
             place
             for place in self.near(low)
-            if agrees(low, place)
-            and any(self.source.index_at(end.start) == self.source.index_at(place.start) for end in ends)
+            if agrees(low, place) and any(self._one_range(place, end) for end in ends)
         ]
+
+    def _one_range(self, low: Quantity, high: Quantity) -> bool:
+        """Whether two figures stand in one sentence or row, or in one column of a table."""
+        first, second = self.source.index_at(low.start), self.source.index_at(high.start)
+        if first == second:
+            return True
+        rows = self.source.rows_of(first)
+        return (
+            rows[0].is_row
+            and any(row.start == self.source.spans[second][0] for row in rows)
+            and self._column(low) == self._column(high)
+        )
 
     def _apart(self, figure: Quantity) -> list[Quantity]:
         """A value and its spread that the source gives in one sentence, though not joined by ±."""
@@ -524,8 +535,8 @@ class Checker:
 
     def _anchored(self, figure: Quantity, near: Sequence[Quantity], way: Direction) -> Match | None:
         """The difference of a figure that the summary gives beside this one and of another near it in the source."""
-        difference = way or figure.unit.kind in ("points", "percentage points")
-        if not difference or len(figure.digits) < 2 or figure.step > 0.1:
+        change = way or figure.unit.kind in ("points", "percentage points", "times")
+        if not change or len(figure.digits) < 2 or figure.step > 0.1:
             return None
         for anchor in near:
             for a in self.near(anchor):
@@ -533,9 +544,14 @@ class Checker:
                     continue
                 index = self.source.index_at(a.start)
                 for place in range(max(0, index - 2), min(len(self.source.spans), index + 3)):
-                    for b in self.source.sentence(place).figures:
-                        if b is not a and derivation(figure, a, b) == "difference":
-                            return Match(figure, a, "derived", f"difference of {a.text} and {b.text}")
+                    sentence = self.source.sentence(place)
+                    column = sentence.is_row and self._column(a)
+                    for b in sentence.figures:
+                        if b is a or (sentence.is_row and column_of(sentence, b) != column):
+                            continue
+                        kind = derivation(figure, a, b)
+                        if kind == "difference" or (kind == "ratio" and sentence.is_row):
+                            return Match(figure, a, "derived", f"{kind} of {a.text} and {b.text}")
         return None
 
     def _change(self, document: Document, a: Quantity, b: Quantity) -> int | None:
@@ -594,8 +610,10 @@ class Checker:
         """Pairs of a sentence; of a table, those of a row that the summary speaks of and of its columns."""
         if not sentence.is_row:
             yield from pairs_of(sentence.figures)
-            for a, b in pairwise(sentence.figures):  # `from 890 to 3,120 tokens`, `137 items, 112 of which`
-                if {a.unit.kind, b.unit.kind} == {"", "count"}:
+            beside = {(a.start, b.start) for a, b in pairwise(sentence.figures)}
+            for a, b in pairs_of(sentence.figures):  # `from 890 to 3,120 tokens`, `137 items, 112 of which`
+                near = (a.start, b.start) in beside or (a.magnitude and b.magnitude)
+                if near and {a.unit.kind, b.unit.kind} == {"", "count"}:
                     unit = a.unit if a.unit.kind else b.unit
                     yield a._replace(unit=unit), b._replace(unit=unit)
             return

@@ -71,6 +71,11 @@ _KOREAN: tuple[tuple[str, Direction], ...] = (
 )
 
 
+_COST: Direction = {"worth": -1}
+_COORDINATED = re.compile(r",?\s?(?:points?|percent|%)?,?\sand\s[^.;:]*\sby\s$")
+"""`lowers A by 2 points and B by 3`: the verb is that of the figure before."""
+
+
 def _alternatives(rows: tuple[tuple[str, Direction], ...]) -> str:
     return "|".join(f"(?P<w{number}>{words})" for number, (words, _) in enumerate(rows))
 
@@ -113,6 +118,10 @@ def direction(sentence: Sentence, figure: Quantity) -> Direction:
     earlier = [other.end for other in sentence.figures if other.end <= figure.start]
     before = text[max(earlier[-1] - sentence.start if earlier else 0, first - 90) : first]
     found = _korean(before, after) if sentence.korean else _english(before, after)
+    if not found and earlier and not sentence.korean and _COORDINATED.match(before):
+        return direction(sentence, next(one for one in sentence.figures if one.end == earlier[-1]))
+    if found == _COST and figure.unit.kind in ("points", "percentage points", ""):
+        return {"worth": -1, "amount": -1}  # what costs points takes them away
     if set(found) == {"worth"} and (metrics := list(_METRIC.finditer(text[: last + 24]))):
         return found | {"amount": found["worth"] * (-1 if metrics[-1]["low"] else 1)}
     return found

@@ -72,7 +72,7 @@ NATIVE_WORD = re.compile(
 TIMES_WORD = re.compile(
     r"(?<![A-Za-z])(twice|thrice|doubl(?:es?|ed|ing)|tripl(?:es?|ed|ing)|quadrupl(?:es?|ed|ing)|halv(?:es|ed|ing)|"
     r"half|one half|(?:the|best|worst|top|bottom|lowest|highest)[ -](?:quarter|quartile)|(?:a|one|two|three|four)[ -](?:thirds?|quarters?|fourths?|fifths?|sixths?|sevenths?|eighths?|"
-    r"ninths?|tenths?|fifteenths?|twentieths?|hundredths?))(?![A-Za-z])|(절반|반으로)",
+    r"ninths?|tenths?|twelfths?|fifteenths?|twentieths?|thirtieths?|fortieths?|fiftieths?|hundredths?))(?![A-Za-z])|(절반|반으로)",
     re.IGNORECASE,
 )
 PARTS = {
@@ -86,7 +86,16 @@ PARTS = {
     "seventh": 7,
     "eighth": 8,
 }
-PARTS |= {"ninth": 9, "tenth": 10, "fifteenth": 15, "twentieth": 20, "hundredth": 100}
+PARTS |= {
+    "ninth": 9,
+    "tenth": 10,
+    "twelfth": 12,
+    "fifteenth": 15,
+    "twentieth": 20,
+    "thirtieth": 30,
+    "fortieth": 40,
+}
+PARTS |= {"fiftieth": 50, "hundredth": 100}
 FRACTION = re.compile(
     r"(?<![\d./A-Za-z-])(?:(\d{1,4})\s?분의\s?(\d{1,4})|(1|2|3)/(\d{1,3})(?![\d/]))(?!\.\d)"
 )

@@ -37,7 +37,7 @@ _BEFORE = re.compile(
 )
 _WITHOUT = re.compile(
     r"(?:^|[\s(])(?:without|w/o|remov\w+|dropping|omit\w*|exclud\w+|leaving out|disabl\w+|turning off|turned off|switch\w+ off|switched "
-    r"off|freezing|ablat\w+|skipping|no longer|in the absence of)\b|(?:없|빼|뺀|뺐|제거|제외|끄[면고]|껐|꺼[지진짐]|생략|동결|고정하|떼어)",
+    r"off|freezing|ablat\w+|skipping|no longer|in the absence of)\b|(?:없|빼|뺀|뺐|제거|제외|끄[면고]|껐|꺼[지진짐]|생략|동결|고정하|떼어|않|배제|비활성|삭제)",
     re.IGNORECASE,
 )
 
@@ -155,7 +155,8 @@ class Rivals:
         self, figure: Quantity, place: Quantity, here: Sentence, there: Sentence
     ) -> Quantity | None:
         """The figure of the same column in the row that the summary speaks of, where that is not the row of `place`."""
-        if not there.label or not there.header:
+        ends = {"<from>", "<base>"} & here.segments.get(figure.start, {}).keys()
+        if not there.label or not there.header or ends:
             return None
         rows = [row for row in self.source.rows_of(self.source.index_at(place.start)) if row.label]
         owners = self._owners(figure, here, rows)
@@ -197,6 +198,10 @@ class Rivals:
         """Whether a part of the method is taken away in the clause of `place`, as the sentence begins with."""
         before = self.source.text[there.start : place.start]
         clause = re.split(r";\s|\s(?:while|whereas|but)\s", before)[-1]
+        if re.search(r"\s(?:it|we|our)\s", clause) or any(
+            set(word.stems) & self.topic for word in there.words
+        ):
+            return False  # the method itself does without
         return bool(_WITHOUT.match(clause.lstrip()) or _WITHOUT.match(" " + clause.lstrip()))
 
     def _end_of_change(

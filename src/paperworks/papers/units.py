@@ -69,7 +69,15 @@ _MEASURES: dict[str, tuple[tuple[float, str], ...]] = {
     "speed": ((1.0, "m/s|미터/초"), (1 / 3.6, "km/h|시속")),
     "rotation": ((1.0, "rpm|RPM"),),
     "energy by length": ((1.0, "J/m"),),
-    "energy": ((1e-3, "mJ"), (1.0, "J|joules?|줄(?=[ ,.)]|$)"), (1e3, "kJ"), (3.6e6, "kWh")),
+    "energy": (
+        (1e-3, "mJ"),
+        (1.0, "J|joules?|줄(?=[ ,.)]|$)"),
+        (1e3, "kJ"),
+        (3.6e3, "Wh"),
+        (3.6e6, "kWh"),
+        (3.6e9, "MWh"),
+        (3.6e12, "GWh"),
+    ),
     "length": (
         (1e-9, "nm|나노미터"),
         (1e-6, "µm|μm"),
