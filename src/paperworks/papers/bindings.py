@@ -71,6 +71,7 @@ def bind(sentence: Sentence) -> tuple[Bound, Bound, Bound]:
     if not figures:
         return bound, parts, parts
     lent: dict[int, set[str]] = {}
+    counted: dict[int, set[str]] = {}
     inside = [(figure.start, figure.end) for figure in figures]
     words = [word for word in words if not any(s <= word.start < e for s, e in inside)]
     compared = {word.start for word in words if is_compared(word, text, base, ())}
@@ -100,7 +101,12 @@ def bind(sentence: Sentence) -> tuple[Bound, Bound, Bound]:
         for word in (*left, *right, *(opening if i and not left else ())):
             for one in word.stems:
                 parts[figure.start][one] = word.weight
-        own = {one for word in (*left, *right) for one in word.stems}
+        if figure.unit.kind == "count":
+            for word in (word for word in sentence.words if figure.start <= word.start < figure.end):
+                for one in word.stems:
+                    here[one] = parts[figure.start][one] = word.weight
+                    counted.setdefault(figure.start, set()).add(one)
+        own = {one for word in (*left, *right) for one in word.stems} | counted.get(figure.start, set())
         lent[figure.start] = parts[figure.start].keys() - own if i else set()
         role = _role(text, figure, base, figures, i)
         if role:
@@ -148,6 +154,10 @@ def is_compared(word: Word, text: str, base: int, figures: Sequence[Quantity]) -
 
 
 _AT = re.compile(r"^\W*(?:[a-z]+\s){0,2}(?:at|for|with|on|in|after|using)\s(?:a |an |the )?(?:[a-z]+ ){0,2}$")
+_KO_TO_LEVEL = re.compile(
+    r"^[가-힣%]{0,3}?(?:으로|로|까지|를|을|에)\s(?:약간 |크게 |더 )?(?:줄|늘|올|떨어|높|낮|감소|증가|향상|상승|하락|개선|단축|변|바뀌|바뀐|바뀜|달하|달한|"
+    r"이르|이른|기록|달성|도달)[가-힣]*"
+)
 _KO_NOUN = re.compile(r"^\s[가-힣A-Za-z][\w-]*(?=\s)")
 """The noun that a figure without a particle stands before: `50스텝 교사 모델`."""
 _COUNTED = re.compile(
@@ -199,6 +209,8 @@ def _right_edge(gap: str, *, last: bool, korean: bool) -> int:
         by = _KO_BY.match(gap)
         if by:
             return by.end() + len(re.match(r"[가-힣]*", gap[by.end() :])[0])  # type: ignore[index]
+        if level := _KO_TO_LEVEL.match(gap):
+            return level.end()
         relative = _RELATIVE.match(gap)
         if relative and not _SPLIT.search(relative[0]):
             return relative.end("name")
