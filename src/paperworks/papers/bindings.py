@@ -101,7 +101,7 @@ def bind(sentence: Sentence) -> tuple[Bound, Bound, Bound]:
         for word in (*left, *right, *(opening if i and not left else ())):
             for one in word.stems:
                 parts[figure.start][one] = word.weight
-        if figure.unit.kind == "count":
+        if figure.unit.kind == "count" and figure.unit.thing != "parameter":
             for word in (word for word in sentence.words if figure.start <= word.start < figure.end):
                 for one in word.stems:
                     here[one] = parts[figure.start][one] = word.weight

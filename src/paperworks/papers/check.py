@@ -524,6 +524,20 @@ class Checker:
                     best.fit = fit
         return best or self._anchored(figure, near, way) or self._against_table(figure, here, near)
 
+    def _compared(self, figure: Quantity, a: Quantity, b: Quantity) -> int:
+        """1 where a figure is more than the one of what the summary compares it with, -1 where less, else 0."""
+        here = self.summary.sentence_at(figure.start)
+        bases = [set(word.stems) for word in here.words if word.start in here.compared]
+        sides = []
+        for one in (a, b):
+            document = self.source if one in self.source.sentence_at(one.start).figures else self.summary
+            words = document.sentence_at(one.start).own.get(one.start, {}).keys()
+            sides.append(any(base & words for base in bases))
+        if sides[0] == sides[1]:
+            return 0
+        mine, base = (b, a) if sides[0] else (a, b)
+        return 1 if mine.base > base.base else -1
+
     def _ends_before(self, here: Sentence, figure: Quantity) -> tuple[Quantity, Quantity] | None:
         """Both ends of a change that stand right before `figure`, its size: `from 68 % to 91 %, an increase of 23 %`."""
         before = [other for other in here.figures if other.end <= figure.start][-2:]
@@ -566,7 +580,7 @@ class Checker:
         places = [one.start for one in sentence.figures]
         if roles[0] == roles[1] or abs(places.index(b.start) - places.index(a.start)) != 1:
             return None
-        if roles[0] == "<to>" and b.start - a.end > 14:
+        if roles[0] == "<to>" and not re.fullmatch(r"\s(?:up |down )?from\s", document.text[a.end : b.start]):
             return None
         first, last = (a, b) if roles[0] == "<from>" else (b, a)
         return 1 if last.base > first.base else -1
@@ -582,6 +596,8 @@ class Checker:
         change: int | None,
     ) -> Match:
         """A figure that follows from two others, unless the summary tells their change the other way round."""
+        if kind in ("difference", "relative change"):
+            change = self._compared(figure, a, b) or change
         if change and kind in ("difference", "relative change") and way.get("amount", change) != change:
             return Match(figure, place, "elsewhere", OTHER_WAY)
         return Match(figure, place, "derived", f"{kind} of {a.text} and {b.text}")
