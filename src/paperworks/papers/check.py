@@ -53,6 +53,7 @@ _FALLS = {
     ),
     *map(stem, ("worse", "declines")),
 }
+_CHANGES = ("points", "percentage points")
 _TIMES = (60.0, 3600.0, 24.0, 7.0, 12.0)
 _HEADINGS = {"What's", "New", "What's New", "Technical", "Details", "Performance", "Highlights"}
 NEAR_MISS = 1.5  # how much better a place with a slip in unit or magnitude must fit
@@ -522,7 +523,7 @@ class Checker:
                 ):
                     best = self._followed(figure, a, kind, a, b, way, change)
                     best.fit = fit
-        return best or self._anchored(figure, near, way) or self._against_table(figure, here, near)
+        return best or self._anchored(figure, here, near, way) or self._against_table(figure, here, near)
 
     def _compared(self, figure: Quantity, a: Quantity, b: Quantity) -> int:
         """1 where a figure is more than the one of what the summary compares it with, -1 where less, else 0."""
@@ -547,24 +548,32 @@ class Checker:
         ends = self._change(self.summary, before[0], before[1])
         return (before[0], before[1]) if ends and not re.search(r"[.;]\s", gap) else None
 
-    def _anchored(self, figure: Quantity, near: Sequence[Quantity], way: Direction) -> Match | None:
-        """The difference of a figure that the summary gives beside this one and of another near it in the source."""
-        change = way or figure.unit.kind in ("points", "percentage points", "times")
-        if not change or len(figure.digits) < 2 or figure.step > 0.1:
-            return None
+    def _anchored(
+        self, figure: Quantity, here: Sentence, near: Sequence[Quantity], way: Direction
+    ) -> Match | None:
+        """A difference or ratio of a figure that the summary gives beside this one and of another of the source.
+
+        The other stands near it, in its column, or where the source speaks of what the summary compares it with.
+        """
+        compared = {
+            index for word in here.words if word.start in here.compared for index in self._mentions(word.text)
+        }
+        telling = len(figure.digits) > 1 and figure.step <= 0.1
         for anchor in near:
-            for a in self.near(anchor):
-                if not agrees(anchor, a):
-                    continue
+            for a in (place for place in self.near(anchor) if agrees(anchor, place)):
                 index = self.source.index_at(a.start)
-                for place in range(max(0, index - 2), min(len(self.source.spans), index + 3)):
+                around = range(max(0, index - 2), min(len(self.source.spans), index + 3))
+                for place in sorted({*around, *compared}, key=lambda one: abs(one - index)):
                     sentence = self.source.sentence(place)
-                    column = sentence.is_row and self._column(a)
+                    column = self._column(a) if sentence.is_row and place in around else -1
                     for b in sentence.figures:
-                        if b is a or (sentence.is_row and column_of(sentence, b) != column):
+                        if b is a or column not in (-1, column_of(sentence, b)):
                             continue
                         kind = derivation(figure, a, b)
-                        if kind == "difference" or (kind == "ratio" and sentence.is_row):
+                        difference = (
+                            kind == "difference" and telling and (way or figure.unit.kind in _CHANGES)
+                        )
+                        if difference or (kind == "ratio" and (column >= 0 or place in compared)):
                             return Match(figure, a, "derived", f"{kind} of {a.text} and {b.text}")
         return None
 
@@ -607,7 +616,7 @@ class Checker:
 
     def _against_table(self, figure: Quantity, here: Sentence, near: Sequence[Quantity]) -> Match | None:
         """The difference of a figure told in words, such as that of an ablation, and one of the paper's own row."""
-        if figure.step >= 1 or figure.unit.kind not in ("", "points", "percentage points", "level"):
+        if figure.step >= 1 or figure.unit.kind not in {"", "points", "percentage points", *MEASURED}:
             return None
         related = self._related(here, near)
         rows = [row for row in related if row.is_row and row.header and self.topic & set(label_stems(row))]
