@@ -21,6 +21,7 @@ from paperworks.papers.telling import words_of
 # Thresholds on shared words, where a name counts 2.5 and a common word 1; chosen on the labelled set.
 LEAST = 1.0  # what a rival figure must share with the summary, and the figure itself not
 NEARER = 0.3  # how much nearer those words must stand to the rival
+REACH = 6  # sentences to either side that may hold the figure that was meant
 NAME = 2.5  # the weight of a name
 GIVES = "the source gives "
 OTHER_WAY = "the source says it the other way round: more for less, or better for worse"
@@ -112,10 +113,8 @@ class Rivals:
     def _better_told(self, figure: Quantity, place: Quantity, mine: Words, theirs: Words) -> Quantity | None:
         """A figure of a sentence nearby that has what the summary says of this one, where `place` has nothing of it."""
         index = self.source.index_at(place.start)
-        for step in (-1, 1, -2, 2, -3, 3):
-            if not 0 <= index + step < len(self.source.spans):
-                continue
-            beside = self.source.sentence(index + step)
+        for place_index in self._around(index):
+            beside = self.source.sentence(place_index)
             for other in beside.figures if not beside.is_row else ():
                 if agrees(figure, other) or not alike(place, other) or not alike(figure, other):
                     continue
@@ -125,6 +124,11 @@ class Rivals:
                 if sum(_only(mine, part, theirs).values()) >= NAME and not self._marks(part, theirs, mine):
                     return other
         return None
+
+    def _around(self, index: int) -> list[int]:
+        """The sentences at most `REACH` away, the nearest first."""
+        steps = (step for distance in range(1, REACH + 1) for step in (-distance, distance))
+        return [index + step for step in steps if 0 <= index + step < len(self.source.spans)]
 
     def _marks(self, words: Words, other: Words, mine: Words) -> set[str]:
         """What makes a figure that of something else: a name, the noun of a baseline, the part of one in a comparison."""
