@@ -152,3 +152,35 @@ def test_names_that_the_source_never_uses_are_told():
         "H100",
     ]
     assert unknown_names("The base 7B", SOURCE) == []
+
+
+LIGHTS = (
+    "Murmur is a streaming recogniser. The first token appears after 240 ms, compared with 610 ms for a chunked "
+    "Conformer. On a desktop GPU decoding accelerates from 134 to 214 frames per second. Without the look-ahead the "
+    "error is 9.3%. With a budget of 20% success falls by 29.4 points. CLIP goes from 32.1 to 31.8.\n\n"
+    "Model | Steps | MMLU | GSM8K\nTeacher | 50 | 62.3 | 48.9\nMurmur | 4 | 67.8 | 61.6\nOther | 8 | 66.5 | 57.2\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("summary", "text", "verdict"),
+    [
+        ("Murmur's first token appears after 610 ms.", "610 ms", "elsewhere"),
+        ("첫 토큰은 610ms 뒤에 나온다.", "610ms", "elsewhere"),
+        ("Conformer는 첫 토큰까지 610ms가 걸린다.", "610ms", "found"),
+        ("Decoding runs at 134 fps on a desktop GPU.", "134 fps", "elsewhere"),
+        ("Decoding first ran at an initial 134 fps on a desktop GPU.", "134 fps", "found"),
+        ("The error of Murmur is 9.3%.", "9.3%", "elsewhere"),
+        ("The error is 9.3% without the look-ahead.", "9.3%", "found"),
+        ("With a budget of 20% success rises by 29.4 points.", "29.4 points", "elsewhere"),
+        ("예산이 20%이면 성공률이 29.4점 떨어진다.", "29.4점", "found"),
+        ("CLIP 점수는 0.3점 올랐다.", "0.3점", "elsewhere"),
+        ("CLIP 점수는 0.3점 내렸다.", "0.3점", "derived"),
+        ("Murmur reaches 61.6 on MMLU.", "61.6", "elsewhere"),
+        ("The models reach 62.3-67.8 on MMLU.", "62.3-67.8", "found"),
+        ("Murmur is 5.5 points lower than Teacher on MMLU, at 67.8.", "5.5 points", "elsewhere"),
+        ("Murmur is 5.5 points higher than Teacher on MMLU, at 67.8.", "5.5 points", "derived"),
+    ],
+)
+def test_a_number_of_something_else_is_elsewhere_and_of_the_same_is_found(summary, text, verdict):
+    assert verdicts(summary, LIGHTS)[text] == verdict

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Direction = dict[str, int]
 """Axis to 1 or -1."""
 
+_COST: Direction = {"worth": -1}
 _ENGLISH: tuple[tuple[str, Direction], ...] = (
     (
         "ris(?:e|es|ing|en)|rose|increas\\w*|grow(?:s|th|n|ing)?|grew|climb\\w*|jump\\w*|rais(?:e|es|ed|ing)|add(?:s|ed|ing)|"
@@ -32,9 +33,10 @@ _ENGLISH: tuple[tuple[str, Direction], ...] = (
     ("los(?:e|es|ing|s|ses)|lost|trail\\w*", {"amount": -1, "worth": -1}),
     ("improv\\w*|benefit\\w*|outperform\\w*|enhanc\\w*|beat(?:s|en|ing)?|surpass\\w*", {"worth": 1}),
     (
-        "worsen\\w*|degrad\\w*|cost(?:s|ing)?|hurt(?:s|ing)?|penalt\\w*|deteriorat\\w*|harm(?:s|ed)?",
+        "worsen\\w*|degrad\\w*|hurt(?:s|ing)?|penalt\\w*|deteriorat\\w*|harm(?:s|ed)?",
         {"worth": -1},
     ),
+    ("cost(?:s|ing)?", _COST),
     ("speed-?ups?|speeds?|accelerat\\w*", {"speed": 1}),
     ("slow(?:s|ed|ing|downs?)", {"speed": -1}),
     ("overestimat\\w*", {"estimate": 1}),
@@ -71,7 +73,6 @@ _KOREAN: tuple[tuple[str, Direction], ...] = (
 )
 
 
-_COST: Direction = {"worth": -1}
 _COORDINATED = re.compile(r",?\s?(?:points?|percent|%)?,?\sand\s[^.;:]*\sby\s$")
 """`lowers A by 2 points and B by 3`: the verb is that of the figure before."""
 
@@ -80,7 +81,10 @@ def _alternatives(rows: tuple[tuple[str, Direction], ...]) -> str:
     return "|".join(f"(?P<w{number}>{words})" for number, (words, _) in enumerate(rows))
 
 
-_HEDGES = r"(?:about|around|roughly|approximately|nearly|almost|only|just|some|up|to|a|an|the|of|by|another|further|extra|additional|relative|absolute|full|mere|small|over|than|more|at|least|most|as|much|average|well|even)"
+_HEDGES = (
+    r"(?:about|around|roughly|approximately|nearly|almost|only|just|some|up|to|an?|the|of|by|another|further|extra|"
+    r"additional|relative|absolute|full|mere|small|over|than|more|at|least|most|as|much|average|well|even)"
+)
 _AFTER = re.compile(
     rf"\s?(?:[\w%+@-]+\s){{0,2}}?\b(?:{_alternatives((*_ENGLISH, *_COMPARED))})\b", re.IGNORECASE
 )
@@ -120,7 +124,7 @@ def direction(sentence: Sentence, figure: Quantity) -> Direction:
     found = _korean(before, after) if sentence.korean else _english(before, after)
     if not found and earlier and not sentence.korean and _COORDINATED.match(before):
         return direction(sentence, next(one for one in sentence.figures if one.end == earlier[-1]))
-    if found == _COST and figure.unit.kind in ("points", "percentage points", ""):
+    if found is _COST and figure.unit.kind in ("points", "percentage points", ""):
         return {"worth": -1, "amount": -1}  # what costs points takes them away
     if set(found) == {"worth"} and (metrics := list(_METRIC.finditer(text[: last + 24]))):
         return found | {"amount": found["worth"] * (-1 if metrics[-1]["low"] else 1)}

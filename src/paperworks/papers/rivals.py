@@ -1,8 +1,9 @@
 """Whether a place of the source that has a figure's number speaks of something else.
 
-What sets the place apart from a figure beside it is compared with the words of the summary: the words of another model,
-data set or condition; the row of another model; what something is only compared with (`against 3.4 for the baseline`); the
-start of a change that is told as its end; a run without a part of the method; a change that goes the other way.
+What sets the place apart from a figure beside it is compared with the words of the summary: the words of another
+model, data set or condition; the row of another model; what something is only compared with (`against 3.4 for the
+baseline`); the start of a change that is told as its end; a run without a part of the method; a change that goes the
+other way.
 """
 
 from __future__ import annotations
@@ -33,12 +34,13 @@ _OWNERS = {
     )
 }  # fmt: skip
 _BEFORE = re.compile(
-    r"기존|원래|종전|이전|처음|초기|원본|baseline|original|before|initial|previous|uncompressed|기준|대비|보다",
+    r"기존|원래|종전|이전|처음|초기|원본|기준|대비|보다|baseline|original|before|initial|previous|uncompressed",
     re.IGNORECASE,
 )
 _WITHOUT = re.compile(
-    r"(?:^|[\s(])(?:without|w/o|remov\w+|dropping|omit\w*|exclud\w+|leaving out|disabl\w+|turning off|turned off|switch\w+ off|switched "
-    r"off|freezing|ablat\w+|skipping|no longer|in the absence of)\b|(?:없|빼|뺀|뺐|제거|제외|끄[면고]|껐|꺼[지진짐]|생략|동결|고정하|떼어|않|배제|비활성|삭제)",
+    r"(?:^|[\s(])(?:without|w/o|remov\w+|dropping|omit\w*|exclud\w+|leaving out|disabl\w+|turn(?:ing|ed) off|"
+    r"switch\w+ off|freezing|ablat\w+|skipping|no longer|in the absence of)\b|"
+    r"(?:없|빼|뺀|뺐|제거|제외|끄[면고]|껐|꺼[지진짐]|생략|동결|고정하|떼어|않|배제|비활성|삭제)",
     re.IGNORECASE,
 )
 
@@ -52,7 +54,7 @@ class Words(NamedTuple):
 
 
 class Rivals:
-    """The figures of one source that those of a summary may have been mistaken for. `topic`: the stems of its subject."""
+    """What one source says of its figures, against a summary's. `topic`: the stems of the summary's subject."""
 
     def __init__(self, summary: Document, source: Document, topic: set[str]) -> None:
         self.summary, self.source, self.topic = summary, source, topic
@@ -131,7 +133,7 @@ class Rivals:
         return [index + step for step in steps if 0 <= index + step < len(self.source.spans)]
 
     def _marks(self, words: Words, other: Words, mine: Words) -> set[str]:
-        """What makes a figure that of something else: a name, the noun of a baseline, the part of one in a comparison."""
+        """What makes a figure that of something else: a name, the noun of a baseline, its part in a comparison."""
         found = {
             one
             for one, weight in words.own.items()
