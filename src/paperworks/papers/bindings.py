@@ -135,7 +135,8 @@ _KO_COMPARED = re.compile(
 )
 _COMPARED = re.compile(
     r"(?:\bthan|\bover|\bagainst|\bversus|\bvs\.?|compared (?:to|with)|relative to|\babove|\bbelow|\bbeats?|outperform\w*|exceed\w*|"
-    r"surpass\w*|\bunlike|\bbehind)\s(?:the |its |that of |those of |an? )?(?:[\w-]+ ){0,2}$",
+    r"surpass\w*|\bunlike|\bbehind)\s(?:the |its |that of |those of |an? )?"
+    r"(?:(?!(?:on|in|at|for|with|by|from|to|and) )[\w-]+ ){0,2}$",
     re.IGNORECASE,
 )
 
