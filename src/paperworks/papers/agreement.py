@@ -174,7 +174,8 @@ def _equal(figure: Quantity, mine: float, theirs: float, step: float) -> bool:
         return relative <= 0.06
     if figure.about and relative <= 0.05:
         return True
-    if figure.bound and 0 <= figure.bound * (theirs - mine) / mine <= 0.12 and len(figure.digits) < 3:
+    room = 0.25 if figure.unit.kind == "fraction" else 0.12 if len(figure.digits) < 2 else 0.06
+    if figure.bound and 0 <= figure.bound * (theirs - mine) / mine <= room and len(figure.digits) < 3:
         return True
     return abs(mine - theirs) <= shown / 2 * (1 + 1e-9) and relative <= limit
 
@@ -275,6 +276,8 @@ def derivation(figure: Quantity, a: Quantity, b: Quantity, *, column: bool = Fal
     if len(kinds) > 1 and (kinds not in ({"percent", ""}, {"points", ""}) or min(a.value, b.value) < 1):
         return ""
     if a.unit.thing and b.unit.thing and not same_thing(a.unit.thing, b.unit.thing):
+        return ""
+    if a.unit.thing == OTHER == b.unit.thing and stem(a.unit.name) != stem(b.unit.name):
         return ""
     x, y = abs(a.base), abs(b.base)
     if x == y or not x or not y:

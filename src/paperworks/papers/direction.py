@@ -121,6 +121,8 @@ def direction(sentence: Sentence, figure: Quantity) -> Direction:
     after = text[last : following[0] - sentence.start] if following else text[last:]
     earlier = [other.end for other in sentence.figures if other.end <= figure.start]
     before = text[max(earlier[-1] - sentence.start if earlier else 0, first - 90) : first]
+    if after.startswith("당 ") or before.endswith("per "):
+        return {}  # what a rate is counted by
     found = _korean(before, after) if sentence.korean else _english(before, after)
     if not found and earlier and not sentence.korean and _COORDINATED.match(before):
         return direction(sentence, next(one for one in sentence.figures if one.end == earlier[-1]))

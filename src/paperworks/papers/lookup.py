@@ -105,6 +105,8 @@ class Lookup:
             values.add(100 * size)
         elif kind in ("time", "gpu time"):
             values |= {size * factor for factor in _TIMES} | {size / factor for factor in _TIMES}
+        if kind == "dollars":
+            values |= {size / 100, size * 100}
         if kind in MEASURED:
             values |= {size * 1000.0**power for power in (-3, -2, -1, 1, 2, 3)}
         whole = figure.step >= 1 and not figure.magnitude

@@ -61,7 +61,7 @@ ENGLISH_WORD = re.compile(
     + r"|(?:a|per|every|each) (?:hundred|thousand|million|billion)|"
     r"one hundred|one thousand|one million|one billion|one trillion|a dozen|two dozen|"
     r"one(?= (?:hour|minute|second|day|week|month|year|epoch|GPU|TPU|[AHV]\d+)))"
-    r"(?![A-Za-z])(?=[ -])",
+    r"(?![A-Za-z])(?=[ -]|[.,;:)])",
     re.IGNORECASE,
 )
 NATIVE_WORD = re.compile(
@@ -130,7 +130,7 @@ DATES = re.compile(
     rf"(?<![\d.])\d{{4}}\.\d{{4,5}}(?:v\d+)?(?![\d%])|{MONTH} \d{{1,2}}(?![\d.,]\d)(?=[ ,.])|20\d\ds|19\d\ds|\d0년대"
 )
 SHOT = re.compile(
-    r"-? ?(?:shots?|샷|way|hop|D(?![A-Za-z])|d(?![A-Za-z])|차원(?= (?:공간|객체|물체|장면|재구성|포인트))|DoF|gram|st order|월|학년|절|장에서|세기|호선|판)(?![a-z])"
+    r"-? ?(?:shot|샷|way|hop|D(?![A-Za-z])|d(?![A-Za-z])|차원(?= (?:공간|객체|물체|장면|재구성|포인트))|DoF|gram|st order|월|학년|절|장에서|세기|호선|판)(?![a-z])"
 )
 DIMS = re.compile(r"\s?[×xX*]\s?(\d{1,5})(?![\d.,]*\d)(?!B|b)")
 SHARED = re.compile(r",? (?:and|or|to) |[와과] | ?[/→] ?|에서 ")

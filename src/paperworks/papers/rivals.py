@@ -268,9 +268,10 @@ class Rivals:
             if not there.header:
                 return
             rows = [row for row in self.source.rows_of(self.source.index_at(place.start)) if row.header]
+        column = column_of(there, place) if there.is_row else 0
         for row in rows:
             for other in row.figures:
-                if other is not place:
+                if other is not place and (row is there or column_of(row, other) == column):
                     yield other, _words(row, other)
 
 

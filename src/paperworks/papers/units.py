@@ -47,7 +47,12 @@ _MEASURES: dict[str, tuple[tuple[float, str], ...]] = {
     ),
     "bits": ((1.0, "bits?|비트"), (1e3, "kbits?|kb"), (1e6, "Mbits?|Mb")),
     "bit rate": ((1e3, "kbps"), (1e6, "Mbps"), (1e9, "Gbps"), (1e9, "GB/s|GBps")),
-    "frequency": ((1.0, "Hz|헤르츠"), (1e3, "kHz|KHz|킬로헤르츠"), (1e6, "MHz"), (1e9, "GHz")),
+    "frequency": (
+        (1.0, "Hz|헤르츠|times (?:a|per|each|every) second"),
+        (1e3, "kHz|KHz|킬로헤르츠"),
+        (1e6, "MHz"),
+        (1e9, "GHz"),
+    ),
     "frame rate": ((1.0, "fps|FPS|frames? per second|프레임/초"),),
     "work": (
         (1e6, "MFLOPs?|MFLOPS"),
@@ -63,9 +68,9 @@ _MEASURES: dict[str, tuple[tuple[float, str], ...]] = {
     "charge": ((1e-3, "mAh"), (1.0, "Ah")),
     "voltage": ((1e-3, "mV"), (1.0, "V|volts?|볼트"), (1e3, "kV")),
     "food energy": ((1.0, "cal"), (1e3, "kcal|킬로칼로리|칼로리")),
-    "pressure": ((1.0, "Pa"), (1e3, "kPa"), (1e6, "MPa")),
+    "pressure": ((1.0, "Pa"), (1e2, "hPa"), (1e3, "kPa"), (1e6, "MPa")),
     "volume": ((1e-3, "mL|ml|밀리리터"), (1.0, "L|liters?|litres?|리터")),
-    "area": ((1e4, "ha|hectares?|헥타르"), (1e6, "km²|km2|제곱킬로미터"), (1.0, "m²|m2|제곱미터")),
+    "area": ((1e4, "ha|hectares?|헥타르"), (1e6, "km²|km2|제곱킬로미터"), (1.0, "(?:m²|m2)(?!/)|제곱미터")),
     "speed": ((1.0, "m/s|미터/초"), (1 / 3.6, "km/h|시속")),
     "rotation": ((1.0, "rpm|RPM"),),
     "energy by length": ((1.0, "J/m"),),
@@ -91,7 +96,7 @@ _MEASURES: dict[str, tuple[tuple[float, str], ...]] = {
     "temperature": ((1.0, "°C|℃"),),
     "pixels": ((1.0, "px|pixels?|픽셀|화소"), (1e6, "MP|megapixels?|메가픽셀")),
     "dollars": ((1.0, "dollars?|USD|달러|불(?=[ ,.)의로]|$)"), (0.01, "cents?|센트")),
-    "won": ((1.0, "원(?=[ ,.)의로에을이]|$)|KRW|won(?=[ ,.)]|$)"),),
+    "won": ((1.0, "원(?=[ ,.)의로에을이과은도만]|$)|KRW|won(?=[ ,.)]|$)"),),
     "euros": ((1.0, "euros?|EUR|유로"),),
     "percentage points": (
         (
