@@ -40,7 +40,7 @@ MEASURED = {
         "mass",
         "angle",
     ),
-    *("temperature", "dollars", "won", "euros"),
+    *("concentration", "temperature", "dollars", "won", "euros"),
 }
 
 

@@ -257,8 +257,13 @@ class Checker:
             for b in matches[j][:60]:
                 if a is b or not self.lookup.together(a, b):
                     continue
-                if lacks(self.summary.sentence_at(first.start)) != lacks(self.source.sentence_at(a.start)):
+                here, around = self.summary.sentence_at(first.start), self.source.sentence_at(a.start)
+                if lacks(here.text) != lacks(around.text):
                     continue  # what a part brings is lost without it
+                side = self._earlier(self.summary, first, second)
+                if side and side == self._earlier(self.source, b, a):
+                    self._exchange(i, j, first, second, a, b, chosen)
+                    return
                 there, beyond = self._bound(self.source, a), self._bound(self.source, b)
                 fits = [similarity(x, y) for x in (mine, other) for y in (there, beyond)]
                 straight, crossed = fits[0] + fits[3], fits[1] + fits[2]
@@ -269,9 +274,33 @@ class Checker:
             return
         straight, crossed, a, b = best
         if crossed > straight + MARGIN:
-            note = f"{first.text} and {second.text} stand the other way round in the source"
-            chosen[i] = Match(first, a, "elsewhere", note)
-            chosen[j] = Match(second, b, "elsewhere", note)
+            self._exchange(i, j, first, second, a, b, chosen)
+
+    def _exchange(
+        self,
+        i: int,
+        j: int,
+        first: Quantity,
+        second: Quantity,
+        a: Quantity,
+        b: Quantity,
+        chosen: list[Match | None],
+    ) -> None:
+        note = f"{first.text} and {second.text} stand the other way round in the source"
+        chosen[i] = Match(first, a, "elsewhere", note)
+        chosen[j] = Match(second, b, "elsewhere", note)
+
+    def _earlier(self, document: Document, a: Quantity, b: Quantity) -> int:
+        """-1 where `a` is what was before or what `b` is compared with, 1 where `b` is, 0 where none is told.
+
+        The two stand beside each other in one sentence.
+        """
+        sentence = document.sentence_at(a.start)
+        places = [one.start for one in sentence.figures]
+        if b.start not in places or abs(places.index(b.start) - places.index(a.start)) != 1:
+            return 0
+        before = [bool(sentence.segments.get(one.start, {}).keys() & {"<from>", "<base>"}) for one in (a, b)]
+        return before[1] - before[0]
 
     def _bound(self, document: Document, figure: Quantity) -> dict[str, float]:
         return document.sentence_at(figure.start).bindings.get(figure.start, {})

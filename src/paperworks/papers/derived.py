@@ -17,7 +17,7 @@ from paperworks.papers.contexts import Document, Sentence
 from paperworks.papers.direction import Direction, direction
 from paperworks.papers.lookup import Lookup
 from paperworks.papers.quantities import Quantity
-from paperworks.papers.rivals import OTHER_WAY, column_of, label_stems
+from paperworks.papers.rivals import OTHER_WAY, column_of, label_stems, lacks
 
 _CHANGES = ("points", "percentage points")
 
@@ -61,6 +61,8 @@ class Derivations:
                 if kind == "relative change" and not way:
                     continue
                 together = self.summary.index_at(a.start) == self.summary.index_at(b.start)
+                if kind == "relative change" and not (together and self.summary.index_at(a.start) == index):
+                    continue
                 change = self.change(self.summary, a, b) if together else 0
                 return self._followed(figure, place, kind, a, b, way, change)
         if ends and figure.unit.kind == "percent":
@@ -75,6 +77,12 @@ class Derivations:
                     continue
                 change = 0 if sentence.is_row else self.change(self.source, a, b)
                 if change is None:
+                    continue
+                if (
+                    kind == "relative change"
+                    and figure.unit.kind == "percent"
+                    and not self._ends(sentence, a, b)
+                ):
                     continue
                 fit = self.lookup.overlap(here, sentence, figure, a)
                 if (
@@ -99,15 +107,24 @@ class Derivations:
         ends = self.change(self.summary, before[0], before[1])
         return (before[0], before[1]) if ends and not re.search(r"[.;]\s", gap) else None
 
+    def _ends(self, sentence: Sentence, a: Quantity, b: Quantity) -> bool:
+        """Whether one of two figures is the end of a change or what the other is compared with; always in a table."""
+        words = (sentence.segments.get(one.start, {}) for one in (a, b))
+        return sentence.is_row or any(part.keys() & {"<from>", "<to>", "<base>"} for part in words)
+
     def _compared(self, figure: Quantity, a: Quantity, b: Quantity) -> int:
         """1 where a figure is more than the one of what the summary compares it with, -1 where less, else 0."""
         here = self.summary.sentence_at(figure.start)
         bases = [set(word.stems) for word in here.words if word.start in here.compared]
-        sides = []
+        sides, without = [], []
         for one in (a, b):
             document = self.source if one in self.source.sentence_at(one.start).figures else self.summary
-            words = document.sentence_at(one.start).own.get(one.start, {}).keys()
+            sentence = document.sentence_at(one.start)
+            words = sentence.own.get(one.start, {}).keys()
             sides.append(any(base & words for base in bases))
+            without.append(sentence.is_row and lacks(sentence.label))
+        if lacks(here.text) and without[0] != without[1]:
+            sides = [not one for one in without]  # the summary tells what is lost without a part
         if sides[0] == sides[1]:
             return 0
         mine, base = (b, a) if sides[0] else (a, b)

@@ -73,7 +73,7 @@ class Rivals:
             return f"{GIVES}{place.text} for something else; here it has {rival.text}"
         if subject := self._foreign_subject(here, there):
             return f"the source says this of {subject}"
-        if not there.is_row and not lacks(here) and self._ablated(there, place):
+        if not lacks(here.text) and (self._plain_row(there) if there.is_row else self._ablated(there, place)):
             return "the source says this of a run without a part"
         if (end := self._end_of_change(figure, place, here, there)) is not None:
             return f"in the source this is what it was before; then it is {end.text}"
@@ -87,7 +87,9 @@ class Rivals:
         if any(token in words for start, words in here.segments.items() if start != figure.start):
             return None  # a condition of another figure
         mine, theirs = _words(here, figure), _words(there, place)
-        if lacks(here) != lacks(there):  # the ends of a change are the other way round without a part
+        if lacks(here.text) != lacks(
+            there.text
+        ):  # the ends of a change are the other way round without a part
             mine = Words(*({one: weight for one, weight in words.items() if one[0] != "<"} for words in mine))
         for other, part in self._beside(place, there):
             if agrees(figure, other) or not alike(place, other) or "<whole>" in part.part:
@@ -210,6 +212,12 @@ class Rivals:
             return False  # the method itself does without
         return bool(_WITHOUT.match(clause.lstrip()) or _WITHOUT.match(" " + clause.lstrip()))
 
+    def _plain_row(self, there: Sentence) -> bool:
+        """Whether a row is that of a run without a part, and its table has the whole method too."""
+        whole = _WITHOUT.split(there.label)[0].strip(" (-")
+        rows = self.source.rows_of(self.source.index_at(there.start))
+        return lacks(there.label) and any(row.label.strip() == whole for row in rows)
+
     def _end_of_change(
         self, figure: Quantity, place: Quantity, here: Sentence, there: Sentence
     ) -> Quantity | None:
@@ -236,7 +244,7 @@ class Rivals:
         """Whether a change goes the other way in the source, the same things being compared."""
         if there.is_row or not at_odds(direction(here, figure), direction(there, place)):
             return False
-        if lacks(here) != lacks(there):
+        if lacks(here.text) != lacks(there.text):
             return False
         mine, theirs = (
             {one for word in side.words if word.name for one in word.stems} for side in (here, there)
@@ -297,9 +305,9 @@ def _by_name(mine: Words, words: Words, other: Words) -> bool:
     return bool(names & theirs) and bool(others) and not others & mine.part.keys()
 
 
-def lacks(sentence: Sentence) -> bool:
-    """Whether a sentence speaks of a part being taken away: `without`, `빼면`."""
-    return bool(_WITHOUT.search(sentence.text))
+def lacks(text: str) -> bool:
+    """Whether a text speaks of a part being taken away: `without`, `빼면`."""
+    return bool(_WITHOUT.search(text))
 
 
 def label_stems(row: Sentence) -> list[str]:

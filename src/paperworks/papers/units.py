@@ -185,7 +185,7 @@ def _split(names: str) -> list[str]:
 def _bounded(pattern: str) -> str:
     """A Latin unit must end where a word ends; Korean ones may be followed by particles."""
     plain = re.sub(r"\(\?[=!].*?\)(?=$)", "", pattern)
-    return pattern + (r"(?![A-Za-z0-9])" if re.search(r"[A-Za-z]\W*$", plain) else "")
+    return pattern + (r"(?![A-Za-z0-9²³])" if re.search(r"[A-Za-z]\W*$", plain) else "")
 
 
 def _first_characters(pattern: str) -> set[str]:
