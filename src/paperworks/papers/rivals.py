@@ -23,6 +23,7 @@ from paperworks.papers.telling import words_of
 LEAST = 1.0  # what a rival figure must share with the summary, and the figure itself not
 NEARER = 0.3  # how much nearer those words must stand to the rival
 REACH = 6  # sentences to either side that may hold the figure that was meant
+MUCH = 3.0  # what a sentence must share with the summary's, and that of a place not
 NAME = 2.5  # the weight of a name
 GIVES = "the source gives "
 OTHER_WAY = "the source says it the other way round: more for less, or better for worse"
@@ -127,7 +128,27 @@ class Rivals:
                     continue
                 if sum(_only(mine, part, theirs).values()) >= NAME and not self._marks(part, theirs, mine):
                     return other
+                if mine.part.keys() & part.own.keys() and self._of_sentence(figure, place, other):
+                    return other
         return None
+
+    def _of_sentence(self, figure: Quantity, place: Quantity, other: Quantity) -> bool:
+        """Whether the summary's sentence shares words or figures with that of `other` and none with this."""
+        here = self.summary.sentence_at(figure.start)
+        there, beside = self.source.sentence_at(place.start), self.source.sentence_at(other.start)
+        words = [
+            {one: word.weight for word in side.words for one in word.stems} for side in (here, there, beside)
+        ]
+        if words[0].keys() & words[1].keys() - words[2].keys():
+            return False
+        shared = sum(
+            min(words[0][one], words[2][one]) for one in words[0].keys() & words[2].keys() - words[1].keys()
+        )
+        figures = [one for one in here.figures if one is not figure]
+        if any(agrees(one, two) for one in figures for two in there.figures if two is not place):
+            return False
+        shared += sum(any(agrees(one, two) for two in beside.figures) for one in figures)
+        return shared >= MUCH
 
     def _around(self, index: int) -> list[int]:
         """The sentences at most `REACH` away, the nearest first."""
