@@ -107,6 +107,17 @@ class Derivations:
         ends = self.change(self.summary, before[0], before[1])
         return (before[0], before[1]) if ends and not re.search(r"[.;]\s", gap) else None
 
+    def _against_base(self, a: Quantity, b: Quantity) -> int:
+        """1 where a figure is more than the one beside it that it is compared with, -1 where less, else 0."""
+        sentence = self.source.sentence_at(a.start)
+        if sentence.is_row or b not in sentence.figures or a not in sentence.figures:
+            return 0
+        bases = ["<base>" in sentence.segments.get(one.start, {}) for one in (a, b)]
+        if bases[0] == bases[1]:
+            return 0
+        mine, base = (b, a) if bases[0] else (a, b)
+        return 1 if mine.base > base.base else -1
+
     def _ends(self, sentence: Sentence, a: Quantity, b: Quantity) -> bool:
         """Whether one of two figures is the end of a change or what the other is compared with; always in a table."""
         words = (sentence.segments.get(one.start, {}) for one in (a, b))
@@ -191,7 +202,7 @@ class Derivations:
     ) -> Match:
         """A figure that follows from two others, unless the summary tells their change the other way round."""
         if kind in ("difference", "relative change"):
-            change = self._compared(figure, a, b) or change
+            change = self._compared(figure, a, b) or change or self._against_base(a, b)
         if change and kind in ("difference", "relative change") and way.get("amount", change) != change:
             return Match(figure, place, "elsewhere", OTHER_WAY)
         return Match(figure, place, "derived", f"{kind} of {a.text} and {b.text}")

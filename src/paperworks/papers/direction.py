@@ -128,8 +128,10 @@ def direction(sentence: Sentence, figure: Quantity) -> Direction:
         return direction(sentence, next(one for one in sentence.figures if one.end == earlier[-1]))
     if found is _COST and figure.unit.kind in ("points", "percentage points", ""):
         return {"worth": -1, "amount": -1}  # what costs points takes them away
-    if set(found) == {"worth"} and (metrics := list(_METRIC.finditer(text[: last + 24]))):
-        return found | {"amount": found["worth"] * (-1 if metrics[-1]["low"] else 1)}
+    if set(found) == {"worth"}:
+        metrics = list(_METRIC.finditer(text[: last + 24]))
+        if metrics or figure.unit.kind == "points":
+            return found | {"amount": found["worth"] * (-1 if metrics and metrics[-1]["low"] else 1)}
     return found
 
 

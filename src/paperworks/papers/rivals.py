@@ -74,7 +74,12 @@ class Rivals:
             return f"{GIVES}{place.text} for something else; here it has {rival.text}"
         if subject := self._foreign_subject(here, there):
             return f"the source says this of {subject}"
-        if not lacks(here.text) and (self._plain_row(there) if there.is_row else self._ablated(there, place)):
+        ends = here.segments.get(figure.start, {}).keys() & {"<from>", "<to>"}
+        if (
+            not ends
+            and not lacks(self._clause(figure, here))
+            and (self._plain_row(there) if there.is_row else self._ablated(there, place))
+        ):
             return "the source says this of a run without a part"
         if (end := self._end_of_change(figure, place, here, there)) is not None:
             return f"in the source this is what it was before; then it is {end.text}"
@@ -232,6 +237,13 @@ class Rivals:
         ):
             return False  # the method itself does without
         return bool(_WITHOUT.match(clause.lstrip()) or _WITHOUT.match(" " + clause.lstrip()))
+
+    def _clause(self, figure: Quantity, here: Sentence) -> str:
+        """The part of the summary's sentence between semicolons that holds a figure."""
+        text, place = here.text, figure.start - here.start
+        first = text.rfind("; ", 0, place) + 1
+        last = text.find("; ", place)
+        return text[first : last if last >= 0 else len(text)]
 
     def _plain_row(self, there: Sentence) -> bool:
         """Whether a row is that of a run without a part, and its table has the whole method too."""
