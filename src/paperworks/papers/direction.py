@@ -107,7 +107,7 @@ _KO_BEFORE = re.compile(
 
 _METRIC = re.compile(
     r"(?P<high>accurac|score|success|recall|precision|\bF1|BLEU|ROUGE|chrF|COMET|nDCG|MRR|mAP|IoU|AUC|AUROC|PSNR|SSIM|CLIP|MOS|\bEM\b|pass@|"
-    r"MMLU|GSM8K|throughput|정확도|정답률|성공률|점수|재현율|정밀도|처리량|유지율)|"
+    r"MMLU|GSM8K|throughput|정확도|정답률|성공률|점수|재현율|정밀도|처리량|유지율|성능|품질|quality|performance)|"
     r"(?P<low>error|WER|\bCER|perplexity|loss|latency|FID|FVD|LPIPS|RMSE|MAE|hallucination|오류|오차|지연|퍼플렉시티|환각|실패율|미스율)",
     re.IGNORECASE,
 )
@@ -128,10 +128,12 @@ def direction(sentence: Sentence, figure: Quantity) -> Direction:
         return direction(sentence, next(one for one in sentence.figures if one.end == earlier[-1]))
     if found is _COST and figure.unit.kind in ("points", "percentage points", ""):
         return {"worth": -1, "amount": -1}  # what costs points takes them away
-    if set(found) == {"worth"}:
-        metrics = list(_METRIC.finditer(text[: last + 24]))
-        if metrics or figure.unit.kind == "points":
-            return found | {"amount": found["worth"] * (-1 if metrics and metrics[-1]["low"] else 1)}
+    metrics = list(_METRIC.finditer(text[: last + 24]))
+    sign = -1 if metrics and metrics[-1]["low"] else 1
+    if set(found) == {"worth"} and (metrics or figure.unit.kind == "points"):
+        return found | {"amount": found["worth"] * sign}
+    if set(found) == {"amount"} and metrics:
+        return found | {"worth": found["amount"] * sign}
     return found
 
 
