@@ -30,6 +30,7 @@ FOUNDED = ("found", "derived")
 # Thresholds on shared words, where a name counts 2.5 and a common word 1; chosen on the labelled set.
 MARGIN = 0.8  # how much better the crossed reading of a pair must fit than the straight one
 _HEADINGS = {"What's", "New", "What's New", "Technical", "Details", "Performance", "Highlights"}
+OBJECTED = 5.0  # how much better a place of something else must fit than one without objection
 NEAR_MISS = 1.5  # how much better a place with a slip in unit or magnitude must fit
 OTHER_THINGS = "the source has this number where it speaks of other things"
 
@@ -109,34 +110,36 @@ class Checker:
         ]
 
     def _best(self, figure: Quantity, places: Sequence[Quantity]) -> Match:
+        """The place whose words fit best among those that are not of something else, or the best of these."""
         here = self.summary.sentence_at(figure.start)
-        best: Match | None = None
+        fits = [self._fit(figure, place) for place in places[:400]]
+        fits.sort(key=lambda one: -one[1].fit)
         rivals = 0
-        for place in places[:400]:
-            there = self.source.sentence_at(place.start)
-            overlap, match = self._fit(figure, place)
-            own = sum(
-                min(weight, there.bag[one])
-                for one, weight in here.segments.get(figure.start, {}).items()
-                if one in there.bag
+        for overlap, match in fits:
+            there = self.source.sentence_at(match.place.start)
+            why = self._other_things(figure, match.place, overlap) or self.rivals.objection(
+                figure, match.place
             )
-            least = (0.0 if there.header else -1.0) if there.is_row else self.least_overlap
-            if overlap <= least and own == 0 and self._can_tell(here, figure, place):
-                match.verdict, match.note = "elsewhere", OTHER_THINGS
-                match.fit -= 5
-            elif why := self.rivals.objection(figure, place):
-                match.verdict, match.note = "elsewhere", why
-                match.fit -= 5
-                rivals += there.is_row
-            if best is None or match.fit > best.fit:
-                best = match
-        assert best is not None
-        if best.verdict == "found":
-            if rivals and figure.unit.kind in ("", "percent") and not self._shares_a_name(here, best.place):
-                best.verdict, best.note = "elsewhere", OTHER_THINGS
-            elif miss := self._near_miss(figure, best):
-                best.verdict, best.note = "elsewhere", f"the source has {miss.text} for this"
-        return best
+            if not why:
+                break
+            match.verdict, match.note = "elsewhere", why
+            rivals += there.is_row and why != OTHER_THINGS
+        found = next((match for _, match in fits if match.verdict == "found"), None)
+        best = fits[0][1]
+        if found is None or found.fit < best.fit - OBJECTED:
+            return best
+        if rivals and figure.unit.kind in ("", "percent") and not self._shares_a_name(here, found.place):
+            found.verdict, found.note = "elsewhere", OTHER_THINGS
+        elif miss := self._near_miss(figure, found):
+            found.verdict, found.note = "elsewhere", f"the source has {miss.text} for this"
+        return found
+
+    def _other_things(self, figure: Quantity, place: Quantity, overlap: float) -> str:
+        """`OTHER_THINGS` where the words around share nothing, though they could be met in the source."""
+        here, there = self.summary.sentence_at(figure.start), self.source.sentence_at(place.start)
+        least = (0.0 if there.header else -1.0) if there.is_row else self.least_overlap
+        own = here.segments.get(figure.start, {}).keys() & there.bag.keys()
+        return OTHER_THINGS if overlap <= least and not own and self._can_tell(here, figure, place) else ""
 
     def _shares_a_name(self, here: Sentence, place: Quantity) -> bool:
         """Whether a sentence told in words shares a name with the summary's; a row of a table has been judged by it."""

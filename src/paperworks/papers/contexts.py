@@ -168,6 +168,14 @@ class Document:
             bottom += 1
         return [self.sentence(place) for place in range(top, bottom + 1)]
 
+    def has_number(self, index: int) -> bool:
+        """Whether there is a sentence with this number, and a number in it."""
+        return index in self._numbered
+
+    @cached_property
+    def _numbered(self) -> set[int]:
+        return set(self._numbers[1])
+
     def holding(self, value: float, within: float, *, rows: bool = False) -> set[int]:
         """The sentences with a number of this value up to the share `within`; `rows`: only rows of tables."""
         if self.korean:

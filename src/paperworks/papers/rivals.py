@@ -156,9 +156,9 @@ class Rivals:
         return shared >= MUCH
 
     def _around(self, index: int) -> list[int]:
-        """The sentences at most `REACH` away, the nearest first."""
+        """The sentences with numbers that are at most `REACH` away, the nearest first."""
         steps = (step for distance in range(1, REACH + 1) for step in (-distance, distance))
-        return [index + step for step in steps if 0 <= index + step < len(self.source.spans)]
+        return [index + step for step in steps if self.source.has_number(index + step)]
 
     def _marks(self, words: Words, other: Words, mine: Words) -> set[str]:
         """What makes a figure that of something else: a name, the noun of a baseline, its part in a comparison."""
