@@ -9,6 +9,7 @@ from measuring import cases, measure
 
 from paperworks.papers.check import check_figures
 from paperworks.papers.names import unknown_names
+from paperworks.papers.words import note_in
 
 SOURCE = (
     "We present Haneul, a language model with 34 billion parameters, trained on 2.1 trillion tokens for 46 days. "
@@ -184,3 +185,12 @@ LIGHTS = (
 )
 def test_a_number_of_something_else_is_elsewhere_and_of_the_same_is_found(summary, text, verdict):
     assert verdicts(summary, LIGHTS)[text] == verdict
+
+
+@pytest.mark.parametrize("name", ["labelled", "second"])
+def test_every_reason_has_korean_words(name):
+    for case in cases(name):
+        for figure in check_figures(case["summary"], case["source"]).figures:
+            if figure.verdict in ("elsewhere", "unfounded") and figure.note != "not in the source":
+                assert note_in(figure.note, "ko") != figure.note
+                assert note_in(figure.note, "en") == figure.note

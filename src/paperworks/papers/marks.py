@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from paperworks.papers.model import FigureCheck, Page, Paper
-from paperworks.papers.words import words_in
+from paperworks.papers.words import note_in, words_in
 
 FOUNDED = ("found", "derived")
 # Private characters stand around a doubtful figure while its text goes through Markdown.
@@ -56,7 +56,8 @@ def reason(figure: FigureCheck, language: str) -> str:
     """Why a figure is doubtful, in the reader's language."""
     words = words_in(language)
     text = words[f"figure {figure.verdict}"]
-    return f"{text} ({figure.note})" if figure.note and figure.note != "not in the source" else text
+    plain = not figure.note or figure.note == "not in the source"
+    return text if plain else f"{text} ({note_in(figure.note, language)})"
 
 
 def origin(paper: Paper, language: str) -> str:

@@ -169,6 +169,24 @@ _KOREAN = {
     "quoted from": "인용한 곳",
     "from site": "웹에서 보기",
 }
+_NOTES = (  # of the figure check, which speaks English
+    (
+        r"the source gives (.+) for something else; here it has (.+)",
+        r"논문에서 \1: 다른 것의 수치, 여기에는 \2",
+    ),
+    (r"the source has this number where it speaks of other things", r"논문에서는 다른 것을 말하는 곳의 수"),
+    (r"the source says this of a run without a part", r"논문에서는 일부를 뺀 실험의 수치"),
+    (r"the source says this of (.+)", r"논문에서는 \1의 수치"),
+    (
+        r"in the source this is what it was before; then it is (.+)",
+        r"논문에서는 바뀌기 전의 수치, 바뀐 뒤: \1",
+    ),
+    (r"the source says it the other way round: .+", r"논문에서는 방향이 반대"),
+    (r"(.+) and (.+) stand the other way round in the source", r"논문에서는 \1, \2 자리가 서로 바뀜"),
+    (r"the source has (.+) for this", r"논문의 수치: \1"),
+    (r"([\d,]+) times too (large|small)\? The source has (.+)", r"\1배 차이? 논문의 수치: \3"),
+    (r"another unit\? The source has (.+)", r"단위가 다름? 논문의 수치: \1"),
+)
 _WORDS = {"en": _ENGLISH, "ko": _KOREAN}
 _SECTIONS = {
     "What's New": "새로운 점",
@@ -214,6 +232,14 @@ def section_in(name: str, language: str) -> str:
 def reason_in(reason: str, language: str) -> str:
     """A verdict's reason in the interface's language where it is one of the usual ones."""
     return _REASONS.get(reason, reason) if interface_language(language) == "ko" else reason
+
+
+def note_in(note: str, language: str) -> str:
+    """What the figure check says of a figure, in the interface's language."""
+    for pattern, korean in _NOTES if interface_language(language) == "ko" else ():
+        if match := re.fullmatch(pattern, note):
+            return match.expand(korean)
+    return note
 
 
 def date_in(date: datetime.date, language: str) -> str:
