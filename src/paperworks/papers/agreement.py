@@ -111,7 +111,7 @@ def _scales(figure: Quantity, place: Quantity) -> Iterable[tuple[float, float, f
             return
         if kinds == {"percent", "points"} and _is_difference(figure, place):
             return
-        if MEASURED & kinds:
+        if MEASURED & kinds - {"level"}:
             return  # a measure without its unit is none; a table's column gives it
         if mine.kind == "count" and not theirs.kind and step < 1 <= figure.step and not place.magnitude:
             return  # 3.0 is a score, not three of something

@@ -273,7 +273,7 @@ def _role(text: str, figure: Quantity, base: int, figures: Sequence[Quantity], i
     ):
         return "<to>"
     if re.match(
-        r"\W{0,3}(?:\w+ )?(?:up|down|an? (?:increase|improvement|drop|gain|reduction)) from\s", following
+        r"[^.;:\d]{0,40}?\b(?:up|down|an? (?:increase|improvement|drop|gain|reduction)) from\s", following
     ):
         return "<to>"
     if re.search(

@@ -185,7 +185,9 @@ class Derivations:
         places = [one.start for one in sentence.figures]
         if roles[0] == roles[1] or abs(places.index(b.start) - places.index(a.start)) != 1:
             return None
-        if roles[0] == "<to>" and not re.fullmatch(r"\s(?:up |down )?from\s", document.text[a.end : b.start]):
+        if roles[0] == "<to>" and not re.fullmatch(
+            r"\sfrom\s|[^.;\d]*\s(?:up|down) from\s", document.text[a.end : b.start]
+        ):
             return None
         first, last = (a, b) if roles[0] == "<from>" else (b, a)
         return 1 if last.base > first.base else -1

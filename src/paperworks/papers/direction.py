@@ -21,13 +21,13 @@ _COST: Direction = {"worth": -1}
 _ENGLISH: tuple[tuple[str, Direction], ...] = (
     (
         "ris(?:e|es|ing|en)|rose|increas\\w*|grow(?:s|th|n|ing)?|grew|climb\\w*|jump\\w*|rais(?:e|es|ed|ing)|add(?:s|ed|ing)|"
-        "exceed\\w*|lift(?:s|ed|ing)?|contribut\\w*",
+        "exceed\\w*|lift(?:s|ed|ing)?|contribut\\w*|lengthen\\w*|prolong\\w*|extend(?:s|ed|ing)?",
         {"amount": 1},
     ),
     ("gain(?:s|ed|ing)?|boost\\w*|lead(?:s|ing)?", {"amount": 1, "worth": 1}),
     (
         "fall(?:s|en|ing)?|fell|drop(?:s|ped|ping)?|decreas\\w*|declin\\w*|reduc\\w*|lower(?:s|ed|ing)|shrink\\w*|shrank|"
-        "cut(?:s|ting)?|sav(?:e|es|ed|ing|ings)",
+        "cut(?:s|ting)?|sav(?:e|es|ed|ing|ings)|shorten\\w*",
         {"amount": -1},
     ),
     ("los(?:e|es|ing|s|ses)|lost|trail\\w*", {"amount": -1, "worth": -1}),
@@ -54,20 +54,20 @@ _COMPARED: tuple[tuple[str, Direction], ...] = (  # that stand behind a figure: 
 )
 _KOREAN: tuple[tuple[str, Direction], ...] = (
     (
-        "높|올랐|올라|올렸|올리|오르|오른|오름|올림|상승|증가|늘|웃돌|많|크(?=[게고며다])|커(?=[지졌진짐])|길(?=[어고])|추가",
+        "높|올랐|올라|올렸|올리|오르|오른|오름|오릅|올림|올립|상승|증가|늘|웃돌|많|크(?=[게고며다])|커(?=[지졌진짐])|길(?=[어고])|추가",
         {"amount": 1},
     ),
-    ("앞서|앞섰|앞선|앞섬|앞질", {"amount": 1, "worth": 1}),
+    ("앞서|앞섰|앞선|앞섬|앞섭|앞설|앞질", {"amount": 1, "worth": 1}),
     (
-        "낮|내렸|내리|내려|내림|하락|감소|줄|떨어|떨군|밑돌|적(?=[고은음게었다])|작(?=[아은음게고])|짧|절감|절약|아끼|아껴|아낀|"
+        "낮|내렸|내리|내려|내림|내립|하락|감소|줄|떨어|떨군|밑돌|적(?=[고은음게었다])|작(?=[아은음게고])|짧|절감|절약|아끼|아껴|아낀|"
         "아낌|단축|못 ?미",
         {"amount": -1},
     ),
     ("뒤지|뒤졌|뒤진|뒤짐|뒤처|저하|손실", {"amount": -1, "worth": -1}),
     ("향상|개선|좋|나아|우수|이득", {"worth": 1}),
-    ("나빠|나쁘|나쁨|나쁜|악화|열화", {"worth": -1}),
-    ("빠르|빨라|빠른|빨랐|빠름|가속", {"speed": 1}),
-    ("느리|느려|느린|느렸|느림", {"speed": -1}),
+    ("나빠|나쁘|나쁨|나쁜|나쁩|악화|열화", {"worth": -1}),
+    ("빠르|빨라|빠른|빨랐|빠름|빠릅|가속", {"speed": 1}),
+    ("느리|느려|느린|느렸|느림|느립", {"speed": -1}),
     ("과대 ?평가|과대 ?추정", {"estimate": 1}),
     ("과소 ?평가|과소 ?추정", {"estimate": -1}),
 )
@@ -83,11 +83,12 @@ def _alternatives(rows: tuple[tuple[str, Direction], ...]) -> str:
 
 _HEDGES = (
     r"(?:about|around|roughly|approximately|nearly|almost|only|just|some|up|to|an?|the|of|by|another|further|extra|"
-    r"additional|relative|absolute|full|mere|small|over|than|more|at|least|most|as|much|average|well|even)"
+    r"additional|relative|absolute|full|mere|small|over|than|more|at|least|most|as|much|average|mean|median|well|even)"
 )
 _AFTER = re.compile(
     rf"\s?(?:[\w%+@-]+\s){{0,2}}?\b(?:{_alternatives((*_ENGLISH, *_COMPARED))})\b", re.IGNORECASE
 )
+_VERB = re.compile(rf"\b(?:{_alternatives(_ENGLISH)})\b", re.IGNORECASE)
 _BEFORE = re.compile(rf"\b(?:{_alternatives(_ENGLISH)})\s(?:{_HEDGES}\s)*$", re.IGNORECASE)
 _BEFORE_BY = re.compile(
     rf"\b(?:{_alternatives((*_ENGLISH, *_COMPARED))}),?\b(?:(?!\sto\s)[^.;:\d]){{0,70}}?\sby\s(?:{_HEDGES}\s)*$",
@@ -124,8 +125,11 @@ def direction(sentence: Sentence, figure: Quantity) -> Direction:
     if after.startswith("당 ") or before.endswith("per "):
         return {}  # what a rate is counted by
     found = _korean(before, after) if sentence.korean else _english(before, after)
+    if not found and figure.signed:
+        found = {"amount": 1 if figure.value > 0 else -1}
     if not found and earlier and not sentence.korean and _COORDINATED.match(before):
-        return direction(sentence, next(one for one in sentence.figures if one.end == earlier[-1]))
+        verbs = list(_VERB.finditer(text[: earlier[-1] - sentence.start]))
+        found = _named(verbs[-1], _ENGLISH) if verbs else {}
     if found is _COST and figure.unit.kind in ("points", "percentage points", ""):
         return {"worth": -1, "amount": -1}  # what costs points takes them away
     metrics = list(_METRIC.finditer(text[: last + 24]))

@@ -130,7 +130,7 @@ DATES = re.compile(
     rf"(?<![\d.])\d{{4}}\.\d{{4,5}}(?:v\d+)?(?![\d%])|{MONTH} \d{{1,2}}(?![\d.,]\d)(?=[ ,.])|20\d\ds|19\d\ds|\d0년대"
 )
 SHOT = re.compile(
-    r"-? ?(?:shot|샷|way|hop|D(?![A-Za-z])|d(?![A-Za-z])|차원(?= (?:공간|객체|물체|장면|재구성|포인트))|DoF|gram|st order|월|학년|절|장에서|세기|호선|판)(?![a-z])"
+    r"-? ?(?:shot|샷|D(?![A-Za-z])|d(?![A-Za-z])|차원(?= (?:공간|객체|물체|장면|재구성|포인트))|DoF|st order|월|학년|절|장에서|세기|호선|판)(?![a-z])|-(?:way|hop|gram)(?![a-z])"
 )
 DIMS = re.compile(r"\s?[×xX*]\s?(\d{1,5})(?![\d.,]*\d)(?!B|b)")
 SHARED = re.compile(r",? (?:and|or|to) |[와과] | ?[/→] ?|에서 ")

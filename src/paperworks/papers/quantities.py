@@ -306,7 +306,7 @@ class _Scanner:
         place = end + (text[end : end + 1] in (" ", "-"))
         if found := thing_at(text, place):
             while text[found[1] : found[1] + 1] == " " and (more := thing_at(text, found[1] + 1)):
-                if text[found[1] + 1].isascii() and found[0] != "parameter" and text[more[1] - 1] == "s":
+                if text[found[1] + 1].isascii() and text[found[1] - 1] != "s" == text[more[1] - 1]:
                     found = more  # `environment steps` are steps
                 else:
                     break

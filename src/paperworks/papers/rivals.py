@@ -46,6 +46,12 @@ _WITHOUT = re.compile(
 )
 
 
+_COMPARISON = re.compile(
+    r"\b(?:than|against|compared (?:to|with)|versus)\s[^,.;]*|\S+지 않[은는] [가-힣]+(?:보다| 대비|에 비해)",
+    re.IGNORECASE,
+)
+
+
 class Words(NamedTuple):
     """The stems of a figure: by nearness, of its part of the sentence, and of that part alone (see `bind`)."""
 
@@ -277,7 +283,7 @@ class Rivals:
         """Whether a change goes the other way in the source, the same things being compared."""
         if there.is_row or not at_odds(direction(here, figure), direction(there, place)):
             return False
-        if lacks(here.text) != lacks(there.text):
+        if is_without(here, figure) != is_without(there, place):
             return False
         mine, theirs = (
             {one for word in side.words if word.name for one in word.stems} for side in (here, there)
@@ -339,8 +345,18 @@ def _by_name(mine: Words, words: Words, other: Words) -> bool:
 
 
 def lacks(text: str) -> bool:
-    """Whether a text speaks of a part being taken away: `without`, `빼면`."""
-    return bool(_WITHOUT.search(text))
+    """Whether a text speaks of a part being taken away: `without`, `빼면`; not of what it compares with."""
+    return bool(_WITHOUT.search(_COMPARISON.sub(" ", text)))
+
+
+def is_without(sentence: Sentence, figure: Quantity) -> bool:
+    """Whether a figure is told of a run without a part: in its own clause, or where its sentence begins."""
+    text, figures = sentence.text, sentence.figures
+    first, last = figure.start - sentence.start, figure.end - sentence.start
+    before = max((one.end - sentence.start for one in figures if one.end <= figure.start), default=0)
+    after = re.split(r"[,;]", text[last:], maxsplit=1)[0]
+    opening = text[: figures[0].start - sentence.start]
+    return lacks(text[before:first]) or lacks(opening) or lacks(after)
 
 
 def label_stems(row: Sentence) -> list[str]:

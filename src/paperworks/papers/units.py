@@ -34,7 +34,10 @@ _MEASURES: dict[str, tuple[tuple[float, str], ...]] = {
         (31557600.0, "years?|년(?!도)"),
     ),
     "gpu time": (
-        (3600.0, "GPU[- ]?hours?|GPU ?시간|(?:[AHV]\\d{2,3}|TPU)[- ]hours?|(?:[AHV]\\d{2,3}|TPU) 시간"),
+        (
+            3600.0,
+            "GPU[- ]?hours?|GPU ?시간|(?:[AHV]\\d{2,3}|TPU)[- ]hours?|CPU[- ](?:core[- ])?hours?|core[- ]hours?|(?:[AHV]\\d{2,3}|TPU) 시간",
+        ),
         (86400.0, "GPU[- ]?days?|GPU ?일"),
     ),
     "memory": (
