@@ -54,7 +54,13 @@ class Method:
 
 METHODS = (
     Method("twlv", "2408.11318", "TWLV-I", "Evaluate video encoders for appearance and motion"),
-    Method("minitron", "2408.11796", "Minitron", "Prune and distil a language model"),
+    Method(
+        "minitron",
+        "2408.11796",
+        "Minitron",
+        "Prune and distil a language model",
+        ("torch", "transformers", "accelerate", "datasets"),
+    ),
     Method("focusllm", "2408.11745", "FocusLLM", "Read long documents by parallel decoding"),
     Method("trackgo", "2408.11475", "TrackGo", "Steer video generation with masks and arrows"),
     Method("grab", "2408.11817", "GRAB", "Measure how well multimodal models read charts"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from paperworks.progress import progress_bar
 
 if TYPE_CHECKING:
     from paperworks.backward_compatible.aligner import OrthogonalAligner
@@ -17,18 +19,6 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Replace an embedding model without re-indexing: rotate the new model's vectors onto the old gallery.",
 )
-
-
-@contextmanager
-def progress_bar(what: str) -> Iterator[Callable[[int, int, str], None]]:
-    """A bar on standard error that takes (done, total, what comes next)."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task(what, total=None)
-        yield lambda done, total, next_: bars.update(task, completed=done, total=total, description=next_)
 
 
 def _matched(
