@@ -155,7 +155,7 @@ def pruning_and_distillation_beat_their_parts(lab: Lab) -> Evidence:
     """The smallest paired difference to the three arms that lack a part."""
     from paperworks.minitron import small_scale as s
 
-    steps, target = 12, s.width_target()
+    steps, target = 9, s.width_target()
     names = (
         "pruned, distilled",
         "fresh, distilled",
@@ -280,7 +280,7 @@ def pruned_models_are_faster(lab: Lab) -> Evidence:
                 "tokens/s",
                 "ratio to 8B (quartiles)",
                 "its work allows",
-                "cache, bytes a token (bf16)",
+                f"cache, bytes a token ({found.dtype})",
             ],
             rows,
         ),
@@ -312,7 +312,7 @@ def teacher_correction_helps(lab: Lab) -> Evidence:
 
     from paperworks.minitron import small_scale as s
 
-    steps, correction, target = 12, 16, s.width_target()
+    steps, correction, target = 8, 6, s.width_target()
     held = s.drawn(s.prose_rows(True), 48, 0)
     names = ("original", "corrected", "corrected in parallel", "old distribution")
     losses: dict[str, dict[str, list[float]]] = {name: {"student": []} for name in names}
