@@ -36,11 +36,17 @@ def test_help_imports_nothing_heavy():
     heavy, own = done.stderr.strip().splitlines()
     assert heavy == "[]"
     built = [method.name for method in METHODS if method.built]
-    expected = {"paperworks", "paperworks.cli", "paperworks.catalogue", "paperworks.errors"}
+    expected = {
+        "paperworks",
+        "paperworks.cli",
+        "paperworks.catalogue",
+        "paperworks.errors",
+        "paperworks.progress",
+    }
     expected |= {"paperworks.papers", "paperworks.papers.commands", "paperworks.papers.publish_commands"}
     expected |= {f"paperworks.{name}{part}" for name in built for part in ("", ".commands")}
     assert set(eval(own)) == expected
-    for command in ("list", "doctor", "reproduce", "page", "site", "send", "backward-compatible"):
+    for command in ("list", "doctor", "reproduce", "page", "site", "send", "minitron", "backward-compatible"):
         assert command in done.stdout
 
 

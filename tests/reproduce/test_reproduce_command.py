@@ -4,6 +4,7 @@ import pytest
 
 pytest.importorskip("torch")
 
+from paperworks.catalogue import METHODS
 from paperworks.claims import Evidence, Measured
 from paperworks.papers import load_page
 from paperworks.reproduce.report import NOT_BUILT, collect, write_report
@@ -29,7 +30,7 @@ def test_the_report_shows_every_paper_and_every_verdict(tmp_path):
     html, markdown = (tmp_path / "page.html").read_text(), (tmp_path / "page.md").read_text()
     assert len(records) == 11
     for text in (html, markdown):
-        assert text.count(NOT_BUILT) >= 10
+        assert text.count(NOT_BUILT) >= sum(not method.built for method in METHODS) > 0
         assert claim.reported in text or claim.reported.replace("&", "&amp;") in text
         assert "3.25" in text
     assert json.loads((tmp_path / "summary.json").read_text()) == summary
