@@ -134,7 +134,8 @@ def _rows(data: Any) -> Iterable[Any]:
             return _lines(path)
         return [path.read_text(encoding="utf-8")]
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the text {path}: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise InputError(f"cannot read the text {path}: {reason}") from error
 
 
 def _columns(data: Any) -> Iterator[Any]:

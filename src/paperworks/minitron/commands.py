@@ -458,7 +458,7 @@ def speed_command(
         spread = f"{row.ratio:.2f} ({row.ratio_low:.2f}–{row.ratio_high:.2f})"
         allowed = f"{row.flops_bound:.2f}"
         table.add_row(
-            row.name,
+            Path(row.name).name,
             row.phase,
             str(row.batch),
             f"{row.tokens_per_second:,.1f}",

@@ -130,10 +130,10 @@ def distil(
         processing_class=tokenizer,
     )
     last = get_last_checkpoint(str(out)) if Path(out).is_dir() else None
-    trainer.train(resume_from_checkpoint=last)
+    trained = trainer.train(resume_from_checkpoint=last)
     trainer.save_model(str(out))
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    return float(losses[-1]) if losses else float("nan")
+    return float(losses[-1] if losses else trained.training_loss)
 
 
 def as_dataset(rows: Calibration) -> Any:

@@ -160,9 +160,9 @@ def plan(source: Sizes, parameters: int, *, axes: str = "width") -> Target:
     """A target with at most `parameters` parameters, as near as rounding allows.
 
     `width`: hidden and intermediate size shrink by the same factor (hidden rounded to 64, for Llama to a multiple of
-    the heads too; then the intermediate size, rounded to 64, takes what is left). `depth`: the block of `contiguous`.
-    A choice of ours: the paper searches widths with training runs (2407.14679). Raises `InputError` where no target
-    is small enough.
+    the heads too; then the intermediate size, rounded to 64, takes what is left; both to 8 in models narrower than
+    1,024). `depth`: the block of `contiguous`. A choice of ours: the paper searches widths with training runs
+    (2407.14679). Raises `InputError` where no target is small enough.
     """
     if parameters >= source.parameters:
         raise InputError(f"{parameters:,} parameters is not smaller than the model's {source.parameters:,}")
@@ -174,9 +174,8 @@ def plan(source: Sizes, parameters: int, *, axes: str = "width") -> Target:
         raise InputError(f"one layer alone has more than {parameters:,} parameters: cut the width")
     if axes != "width":
         raise InputError(f"axes are 'width' or 'depth', not {axes!r}")
-    unit = math.lcm(source.heads, 64) if source.family == "llama" else 64
-    unit = min(unit, source.hidden)
-    step = 64 if source.intermediate >= 512 else 8
+    step = 64 if source.hidden >= 1024 else 8
+    unit = math.lcm(source.heads, step) if source.family == "llama" else step
     best: tuple[float, Target] | None = None
     for hidden in range(source.hidden // unit * unit, 0, -unit):
         fixed = Target(hidden_size=hidden, intermediate_size=step).sizes(source)
