@@ -202,8 +202,9 @@ def test_a_plan_comes_near_its_parameters_and_a_depth_plan_keeps_the_last_layer(
 
 
 def test_a_plan_of_a_small_model_comes_near_too():
-    source = sizes_of({**LLAMA_8B, "hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 8,
-                       "num_attention_heads": 8, "num_key_value_heads": 2, "head_dim": 32, "vocab_size": 4096})  # fmt: skip
+    small = {"hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 8, "num_attention_heads": 8}
+    small |= {"num_key_value_heads": 2, "head_dim": 32, "vocab_size": 4096}
+    source = sizes_of({**LLAMA_8B, **small})
     new = plan(source, 4_000_000).sizes(source)
     assert 0.97 * 4_000_000 < new.parameters <= 4_000_000
     assert new.hidden % new.heads == 0
