@@ -1,4 +1,3 @@
-import re
 from dataclasses import replace
 
 import numpy as np
@@ -23,17 +22,6 @@ def small(monkeypatch):
 
 def lab_for(claim, folder, **options):
     return Lab(folder, folder / "figures", claim_id=f"{claim.method}.{claim.id}", **options)
-
-
-@pytest.mark.parametrize("claim", ALL, ids=lambda claim: claim.id)
-def test_each_claim_says_what_it_expects_in_both_languages(claim):
-    assert (claim.method, claim.paper) == ("backward_compatible", "2408.08793")
-    for text in (claim.highlight, claim.reported, claim.expects, claim.control, claim.run.__doc__):
-        assert text
-        assert text == text.strip()
-    korean = claim.translations["ko"]
-    assert set(korean) == {"highlight", "reported", "expects", "control"}
-    assert all(re.search("[가-힣]", text) for text in korean.values())
 
 
 def test_the_five_claims_of_the_specification_are_declared():

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from importlib import import_module
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from paperworks.lazy import import_on_use
 
 if TYPE_CHECKING:
     from paperworks.minitron.distillation_loss import distillation_loss as distillation_loss
@@ -31,21 +30,4 @@ _HOME = {
     "prune_model": "trim",
     "speed": "speed",
 }
-__all__ = list(_HOME)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-
-
-class _Package(ModuleType):
-    """Some functions are called like their file; importing the file must not put the module in the function's place."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (name in _HOME and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
+__all__ = import_on_use(__name__, _HOME)
