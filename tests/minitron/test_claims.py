@@ -1,6 +1,5 @@
 """The claims: what they declare, when their expectations are met, and the parts that the experiments share."""
 
-
 import pytest
 
 torch = pytest.importorskip("torch")

@@ -138,3 +138,15 @@ def test_random_scores_follow_their_seed():
     sizes = sizes_of(build("llama").config)
     assert torch.equal(random_importance(sizes, 1).neuron, random_importance(sizes, 1).neuron)
     assert not torch.equal(random_importance(sizes, 1).neuron, random_importance(sizes, 2).neuron)
+
+
+def test_a_folder_is_streamed_without_a_scratch_folder_to_the_scores_of_the_loaded_model(tmp_path):
+    from paperworks.minitron import measure_importance
+
+    model = build("mistral")
+    model.save_pretrained(tmp_path)
+    ids = tokens(model)
+    streamed, loaded = measure_importance(tmp_path, ids), measure_importance(model, ids)
+    assert torch.equal(streamed.neuron, loaded.neuron)
+    assert torch.equal(streamed.channel, loaded.channel)
+    assert torch.equal(measure_importance(tmp_path, ids, stream=False).head, loaded.head)

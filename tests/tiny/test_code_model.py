@@ -1,7 +1,6 @@
 """The shipped language model: what it is, what it has not seen, and that it has learnt."""
 
 import math
-import time
 
 import pytest
 
@@ -18,11 +17,8 @@ def test_the_held_out_modules_are_not_trained_on():
     assert len(seen) > 300
 
 
-def test_it_is_a_llama_of_the_declared_shape_that_loads_in_a_second():
-    load_code_model()
-    start = time.perf_counter()
+def test_it_is_a_llama_of_the_declared_shape_and_small():
     model, tokenizer = load_code_model()
-    assert time.perf_counter() - start < 5  # a second where nothing else runs
     assert type(model).__name__ == "LlamaForCausalLM"
     assert {name: getattr(model.config, name) for name in SHAPE} == SHAPE
     assert 4e6 < sum(p.numel() for p in model.parameters()) < 7e6

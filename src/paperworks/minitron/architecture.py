@@ -45,6 +45,11 @@ class Sizes:
         return self.family == "qwen3"
 
     @property
+    def hash(self) -> str:
+        """A short hash: two models with the same one have comparable parts."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
+
+    @property
     def group(self) -> int:
         """`r = H / G`: the query heads that share a key/value head."""
         return self.heads // self.kv_heads
@@ -172,7 +177,7 @@ def read_config(folder: str | Path) -> dict[str, Any]:
 
 def config_hash(config: PretrainedConfig | dict[str, Any]) -> str:
     """A short hash of what makes two models comparable: architecture and sizes, not paths, names or versions."""
-    return hashlib.sha256(repr(sizes_of(config)).encode()).hexdigest()[:16]
+    return sizes_of(config).hash
 
 
 def model_config(raw: dict[str, Any]) -> PretrainedConfig:

@@ -141,9 +141,7 @@ class Importance:
 
     def checked(self, path: str | Path, hashed: str | None) -> Importance:
         """Itself. Raises `InputError` where the hash of the measured config is not that of `sizes`."""
-        import hashlib
-
-        if hashed not in (None, hashlib.sha256(repr(self.sizes).encode()).hexdigest()[:16]):
+        if hashed not in (None, self.sizes.hash):
             raise InputError(
                 f"{path} has the importance of another model (its config hash differs): measure this one"
             )

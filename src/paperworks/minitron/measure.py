@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from paperworks.errors import InputError
@@ -35,7 +37,8 @@ def measure_importance(
     `model`: a checkpoint folder, read layer by layer with `stream` so that it may be larger than memory, or a loaded
     model. `data`: token ids `[N, S]`, a `Calibration`, or text as `load_calibration` takes it, of which `samples` rows
     of `length` tokens are drawn by `seed`; 1,024 samples in the paper. `dtype`: what a folder is computed in.
-    `scratch`: where the streamed states lie (twice `N·S·d` values); a killed run with the same `scratch` goes on.
+    `scratch`: where the streamed states lie (twice `N·S·d` values); a killed run with the same `scratch` goes on, one
+    without it starts anew in a temporary folder.
     Raises `InputError`.
     """
     if not isinstance(model, str | Path):
@@ -55,18 +58,17 @@ def measure_importance(
     if stream:
         from paperworks.minitron.stream import measure_streamed
 
-        if scratch is None:
-            raise InputError("a streamed pass needs a folder for its states: give scratch, or stream=False")
-        return measure_streamed(
-            folder,
-            calibration,
-            scratch=scratch,
-            chunk=batch_size,
-            batch=batch,
-            sequence=sequence,
-            dtype=torch_dtype(dtype),
-            progress=progress,
-        )
+        with nullcontext(scratch) if scratch is not None else TemporaryDirectory() as states:
+            return measure_streamed(
+                folder,
+                calibration,
+                scratch=Path(states),
+                chunk=batch_size,
+                batch=batch,
+                sequence=sequence,
+                dtype=torch_dtype(dtype),
+                progress=progress,
+            )
     return measure_in_memory(
         load_model(folder, dtype),
         calibration,
