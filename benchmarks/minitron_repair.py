@@ -21,8 +21,9 @@ from paperworks.minitron.architecture import sizes_of
 from paperworks.minitron.evaluate import lm_loss
 from paperworks.minitron.forecast import forecast
 from paperworks.minitron.indices import keep
-from paperworks.minitron.repair import least_squares, norm_gains, rescale_norms
+from paperworks.minitron.repair import least_squares
 from paperworks.minitron.target import Target
+from paperworks.minitron.trim import prune_model
 
 STEPS = 16
 SEEDS = 3
@@ -30,12 +31,11 @@ SEEDS = 3
 
 def repaired(name: str, seed: int, target: Target) -> torch.nn.Module:
     """A cut of the teacher with one of the repairs."""
-    scores, calibration = s.importance(seed), s.drawn(s.code_rows(), s.CALIBRATION, seed)
-    model, kept = s.student(scores, target), keep(scores, target, sizes_of(s.teacher().config))
-    if "rescaled" in name:
-        rescale_norms(model, norm_gains(s.teacher(), calibration, kept.channels))
+    scores = s.importance(seed)
+    model = prune_model(s.teacher(), scores, target, rescale_norms="rescaled" in name).requires_grad_(True)
     if "squares" in name:
-        least_squares(s.teacher(), model, kept, calibration)
+        kept = keep(scores, target, sizes_of(s.teacher().config))
+        least_squares(s.teacher(), model, kept, s.drawn(s.code_rows(), s.CALIBRATION, seed))
     return model
 
 

@@ -78,6 +78,11 @@ def test_measure_prune_distil_and_evaluate_follow_one_another(checkpoint, tmp_pa
     assert (sizes_of(cut.config).hidden, sizes_of(cut.config).intermediate) == (32, 40)
     assert json.loads(out)["parameters"] == sum(p.numel() for p in cut.parameters())
 
+    rescaled = tmp_path / "rescaled"
+    options = ("--rescale-norms", "--out", rescaled)
+    assert run(capsys, "prune", folder, "--importance", scores, *sizes, *options)[0] == 0
+    assert len(json.loads((rescaled / "pruning.json").read_text())["rescaled_norms"]) == 7
+
     small = tmp_path / "small"
     training = (
         "--data",
@@ -154,6 +159,10 @@ def test_layers_can_be_dropped_without_scores(checkpoint, tmp_path, capsys):
         (("plan", "{folder}/none", "--to", "4b-width"), "no config.json"),
         (("prune", "{folder}", "--hidden", "32", "--out", "{out}"), "needs importance scores"),
         (("prune", "{folder}", "--drop", "1", "--out", "{folder}/inside"), "inside"),
+        (
+            ("prune", "{folder}", "--drop", "1", "--rescale-norms", "--out", "{out}"),
+            "know nothing of the norms",
+        ),
         (("measure", "{folder}", "--data", "{folder}/none.txt", "--out", "{out}"), "cannot read"),
         (("measure", "{folder}", "--data", "{text}", "--samples", "9999", "--out", "{out}"), "not 9999"),
         (("distill", "--student", "{folder}", "--data", "{text}", "--out", "{out}"), "in one way"),

@@ -112,6 +112,7 @@ def test_scores_are_kept_in_a_file_and_refused_for_another_model(tmp_path):
     assert torch.equal(again.neuron, scores.neuron)
     assert torch.equal(again.channel, scores.channel)
     assert torch.equal(again.head, scores.head)
+    assert all(torch.equal(again.energy[place], energy) for place, energy in scores.energy.items())
     assert again.facts == scores.facts
     with pytest.raises(InputError, match="another model"):
         Importance.load(tmp_path / "importance.safetensors", sizes_of(build("llama").config))

@@ -15,7 +15,7 @@ from models import FAMILIES, build, tokens
 from paperworks.errors import InputError
 from paperworks.minitron.architecture import config_hash, sizes_of
 from paperworks.minitron.checkpoint import JOURNAL, Checkpoint
-from paperworks.minitron.importance import random_importance
+from paperworks.minitron.importance import measure_in_memory, random_importance
 from paperworks.minitron.indices import keep
 from paperworks.minitron.memory import PeakPrivate, private_bytes
 from paperworks.minitron.prune import prune
@@ -150,7 +150,7 @@ def test_a_cut_that_was_killed_goes_on_to_the_same_bytes(saved, tmp_path):
 import os, signal
 from paperworks.minitron.checkpoint import Checkpoint
 from paperworks.minitron.prune import prune
-from paperworks.minitron.importance import random_importance
+from paperworks.minitron.importance import measure_in_memory, random_importance
 from paperworks.minitron.target import Target
 def kill(done, total, text):
     if done == 9:
@@ -171,24 +171,23 @@ prune(source, scores, target, {str(tmp_path / "out")!r}, progress=kill, **{SMALL
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
-def test_gains_multiply_the_norms_that_they_name(saved, tmp_path):
-    scores, name = scores_of(saved / "llama"), "model.layers.2.input_layernorm.weight"
-    gain = torch.rand(48) + 0.5
-    prune(saved / "llama", scores, TARGET, tmp_path / "plain")
-    prune(saved / "llama", scores, TARGET, tmp_path / "scaled", gains={name: gain})
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_rescaled_norms_are_those_of_the_cut_model_and_nothing_else_changes(family, dtype, tmp_path):
+    model = build(family).to(dtype)
+    model.save_pretrained(tmp_path / "model")
+    scores = measure_in_memory(model, tokens(model))
+    prune(tmp_path / "model", scores, TARGET, tmp_path / "plain")
+    prune(tmp_path / "model", scores, TARGET, tmp_path / "scaled", rescale_norms=True)
     plain, scaled = Checkpoint(tmp_path / "plain"), Checkpoint(tmp_path / "scaled")
-    channels = keep(scores, TARGET, Checkpoint(saved / "llama").sizes).channels
-    for other in plain.table:
-        factor = gain[channels] if other == "model.layers.1.input_layernorm.weight" else 1
-        assert torch.equal(scaled.tensor(other), plain.tensor(other) * factor), other
-    assert list(json.loads((tmp_path / "scaled" / "pruning.json").read_text())["rescaled_norms"]) == [name]
-    for bad, message in (
-        ({"lm_head.weight": gain}, "no norm of the model"),
-        ({"model.layers.9.input_layernorm.weight": gain}, "no norm of the model"),
-        ({name: gain[:3]}, r"has the shape \[3\], not \[48\]"),
-    ):
-        with pytest.raises(InputError, match=message):
-            prune(saved / "llama", scores, TARGET, tmp_path / "bad", gains=bad)
+    expected = prune_model(model, scores, TARGET, rescale_norms=True).state_dict()
+    for name in plain.table:
+        assert torch.equal(scaled.tensor(name), expected[name]), name
+        hidden_norm = name.endswith("layernorm.weight") or name == "model.norm.weight"
+        assert torch.equal(scaled.tensor(name), plain.tensor(name)) != hidden_norm, name
+    noted = json.loads((tmp_path / "scaled" / "pruning.json").read_text())["rescaled_norms"]
+    assert len(noted) == 5
+    assert all(value != 1 for value in noted.values())
 
 
 def test_an_output_folder_that_is_taken_or_in_the_source_is_refused(saved, tmp_path):

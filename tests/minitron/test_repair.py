@@ -9,11 +9,11 @@ from models import FAMILIES, build, tokens
 from paperworks.errors import InputError
 from paperworks.minitron.architecture import sizes_of
 from paperworks.minitron.calibration import Calibration
-from paperworks.minitron.importance import random_importance
+from paperworks.minitron.importance import measure_in_memory, random_importance
 from paperworks.minitron.indices import keep, rows_of_heads
-from paperworks.minitron.repair import least_squares, norm_gains, rescale_norms
+from paperworks.minitron.repair import least_squares, norm_gains
 from paperworks.minitron.target import Target
-from paperworks.minitron.trim import trim
+from paperworks.minitron.trim import prune_model, trim
 
 SMALL = Target(hidden_size=32, intermediate_size=40, heads=4)
 
@@ -40,57 +40,57 @@ def inputs_of(model, name, data):
     return seen[0][data.mask.bool()].double()
 
 
-def test_the_gain_of_a_norm_that_keeps_all_is_1():
-    model = build("qwen3")
-    gains = norm_gains(model, padded(model), torch.arange(48))
-    assert len(gains) == 7
+@pytest.mark.parametrize("family", FAMILIES)
+def test_rescaling_a_model_that_keeps_all_channels_changes_nothing(family):
+    model = build(family)
+    scores, target = measure_in_memory(model, padded(model)), Target(intermediate_size=40, drop_layers=(1,))
+    gains = norm_gains(scores, keep(scores, target, scores.sizes))
+    assert len(gains) == 5
     assert all(float(gain) == 1 for gain in gains.values())
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    rescale_norms(model, gains)
-    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    plain = prune_model(model, scores, target).state_dict()
+    for name, tensor in prune_model(model, scores, target, rescale_norms=True).state_dict().items():
+        assert torch.equal(tensor, plain[name])
 
 
-def test_the_gain_is_the_mean_ratio_of_kept_and_whole_rms():
-    model, channels = build("llama"), torch.arange(0, 48, 3)
-    data = padded(model)
-    gains = [norm_gains(model, data, channels, batch_size=size) for size in (1, 3, 8)]
-    for name in ("model.layers.0.input_layernorm", "model.layers.2.post_attention_layernorm", "model.norm"):
-        rows = inputs_of(model, name, data)
-        eps = model.config.rms_norm_eps
-        ratio = ((rows[:, channels].square().mean(1) + eps) / (rows.square().mean(1) + eps)).sqrt().mean()
-        for one in gains:
-            assert float(one[f"{name}.weight"]) == pytest.approx(float(ratio), abs=1e-6)
-
-
-def test_rescaled_gains_are_those_of_the_layers_that_stayed():
+def test_a_gain_is_the_root_mean_square_of_the_ratio_of_kept_and_whole_rms():
     model = build("llama")
-    kept, pruned = cut(model, dataclasses.replace(SMALL, heads=None, drop_layers=(1,)))
-    gains = norm_gains(model, padded(model), kept.channels)
-    with pytest.raises(InputError, match="layers that stayed"):
-        rescale_norms(pruned, gains)
-    before = pruned.model.layers[1].input_layernorm.weight.clone()
-    rescale_norms(pruned, gains, kept.layers)
-    scaled = before * gains["model.layers.2.input_layernorm.weight"]
-    torch.testing.assert_close(pruned.model.layers[1].input_layernorm.weight, scaled)
+    data = padded(model)
+    target = Target(hidden_size=16, drop_layers=(1,))
+    for size in (1, 3, 8):
+        scores = measure_in_memory(model, data, batch_size=size)
+        kept = keep(scores, target, scores.sizes)
+        gains = norm_gains(scores, kept)
+        for own, name in (
+            ("model.layers.0.input_layernorm", "model.layers.0.input_layernorm"),
+            ("model.layers.1.post_attention_layernorm", "model.layers.2.post_attention_layernorm"),
+            ("model.norm", "model.norm"),
+        ):
+            rows = inputs_of(model, name, data).square()
+            ratio = rows[:, kept.channels].mean(1) / rows.mean(1)
+            assert float(gains[f"{own}.weight"]) == pytest.approx(float(ratio.mean().sqrt()), abs=1e-6)
 
 
 def test_rescaling_brings_a_norms_output_back_to_its_size():
     model = build("llama")
     with torch.no_grad():
         model.model.embed_tokens.weight[:, :16] *= 8  # loud channels
-    sizes = sizes_of(model.config)
-    scores = random_importance(sizes, 0)
+    data = padded(model)
+    scores = measure_in_memory(model, data)
     scores.norm["input"][:, :16] += 10
     target = Target(hidden_size=16)
-    kept = keep(scores, target, sizes)
-    pruned, data = trim(model, kept, target), padded(model)
+    channels = keep(scores, target, scores.sizes).channels
     name = "layers.0.self_attn.q_proj"
-    wanted = inputs_of(model.model, name, data)[:, kept.channels].norm()
-    bare = inputs_of(pruned.model, name, data).norm()
-    rescale_norms(pruned, norm_gains(model, data, kept.channels))
-    repaired = inputs_of(pruned.model, name, data).norm()
+    wanted = inputs_of(model.model, name, data)[:, channels].norm()
+    bare = inputs_of(prune_model(model, scores, target).model, name, data).norm()
+    repaired = prune_model(model, scores, target, rescale_norms=True)
     assert bare < 0.7 * wanted
-    assert repaired == pytest.approx(float(wanted), rel=0.05)
+    assert inputs_of(repaired.model, name, data).norm() == pytest.approx(float(wanted), rel=0.05)
+
+
+def test_scores_that_observed_nothing_cannot_rescale():
+    model = build("llama")
+    with pytest.raises(InputError, match="random scores know nothing of the norms' inputs"):
+        prune_model(model, random_importance(sizes_of(model.config), 0), SMALL, rescale_norms=True)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -176,8 +176,6 @@ def test_what_does_not_belong_together_is_refused():
         model.model.layers[0].mlp.up_proj.weight.zero_()
     with pytest.raises(InputError, match=r"layer 0 mlp\.down_proj.*larger ridge"):
         least_squares(model, pruned, kept, tokens(model, 64), ridge=0)
-    with pytest.raises(InputError, match="kept channels"):
-        norm_gains(model, ids, torch.tensor([48]))
     with torch.no_grad():
         model.model.embed_tokens.weight[0] = float("nan")
     with pytest.raises(InputError, match=r"layer 0 self_attn\.o_proj"):

@@ -37,6 +37,9 @@ def assert_equal(scores, others):
     assert torch.equal(scores.channel, others.channel)
     for side in NORMS:
         assert torch.equal(scores.norm[side], others.norm[side])
+    assert scores.energy.keys() == {*NORMS, "final"}
+    for place, energy in scores.energy.items():
+        assert torch.equal(energy, others.energy[place])
     assert scores.sizes == others.sizes
 
 

@@ -16,11 +16,12 @@ from transformers import (
     LlamaForCausalLM,
     Qwen2Config,
     Qwen2ForCausalLM,
+    Trainer,
     TrainerCallback,
 )
 
 from paperworks.errors import InputError
-from paperworks.minitron.stored_teacher import store_teacher
+from paperworks.minitron.stored_teacher import pad_rows, store_teacher
 from paperworks.minitron.trainer import DistillationTrainer, correct_teacher, training_arguments
 
 WORDS = 48
@@ -259,6 +260,34 @@ def test_the_teacher_is_corrected_at_a_fifth_of_the_rate(tmp_path):
     assert plain_losses(again, again, rows())[1] < before
     with pytest.raises(InputError, match="original peak"):
         correct_teacher(teacher, rows(), **(options | {"original_peak_lr": 0.0}))
+
+
+def test_a_correction_is_the_librarys_training_without_its_logits(tmp_path):
+    curves = []
+    for name in ("ours", "theirs"):
+        torch.manual_seed(0)
+        teacher = teacher_model()
+        if name == "ours":
+            options = {"original_peak_lr": 5e-2, "steps": 6, "warmup_steps": 2, "batch_size": 3}
+            trainer = correct_teacher(
+                teacher, rows(), out=tmp_path / name, cpu=True, logging_steps=1, **options
+            )
+        else:
+            arguments = training_arguments(
+                tmp_path / name,
+                steps=6,
+                peak_lr=1e-2,
+                min_lr=1e-3,
+                warmup_steps=2,
+                batch_size=3,
+                cpu=True,
+                logging_steps=1,
+            )
+            trainer = Trainer(teacher, arguments, pad_rows, rows())
+            trainer.train()
+        curves.append([entry["loss"] for entry in trainer.state.log_history if "loss" in entry])
+    assert len(curves[0]) == 6
+    assert curves[0] == pytest.approx(curves[1], rel=1e-4)
 
 
 @pytest.mark.full

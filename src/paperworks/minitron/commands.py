@@ -258,6 +258,10 @@ def prune_command(
     heads: Heads = None,
     kv_heads: KvHeads = None,
     drop: Drop = None,
+    rescale_norms: Annotated[
+        bool,
+        typer.Option("--rescale-norms", help="Give norms of fewer channels back the size of their output."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Cut a checkpoint: a folder that `from_pretrained` loads anywhere, without this library.
@@ -282,7 +286,7 @@ def prune_command(
         )
     scores = Importance.load(importance, source) if importance else random_importance(source, 0)
     with progress_bar("cutting") as progress:
-        report = prune(model, scores, target, out, progress=progress)
+        report = prune(model, scores, target, out, rescale_norms=rescale_norms, progress=progress)
     if as_json:
         _print(report.to_dict())
         return

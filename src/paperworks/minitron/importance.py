@@ -7,6 +7,9 @@ positions, then the l2 norm over samples,
     a[n,c] = Σ_s m[n,s]·|A[n,s,c]| / Σ_s m[n,s]        F[c] = sqrt(Σ_n a[n,c]²)
 
 in float32, so neither the batch size nor padding matters. `batch` and `sequence` may each be `l2` or `mean`.
+
+Beside it, for the rescaling of norms in `repair`: the energy of each channel `x_c` in the input of a norm, relative to
+the mean over channels of its position, `E[c] = mean over positions of x_c² / (Σ x² / d)`.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,13 +39,14 @@ NORMS = ("input", "post")
 
 @dataclass
 class LayerScores:
-    """The scores of one layer, float32: `neuron [I]`, `head_channel [H·h]`, `norm` input and post `[d]`, and `bi`, its
-    block influence."""
+    """The scores of one layer, float32: `neuron [I]`, `head_channel [H·h]`, `norm` input and post `[d]`, `bi`, its
+    block influence, and `energy` input, post and output `[d]`: what enters its two norms, and what leaves the layer."""
 
     neuron: torch.Tensor
     head_channel: torch.Tensor
     norm: dict[str, torch.Tensor]
     bi: float
+    energy: dict[str, torch.Tensor]
 
 
 @dataclass
@@ -49,7 +54,8 @@ class Importance:
     """Scores of a whole model, to be ranked for any target.
 
     `neuron [L, I]`, `head [L, H]`, `group [L, G]`, `norm[side] [L, d]`, `channel [d]` (the sum over the 2L norms), `bi
-    [L]`, all float32; `facts` say how they were measured.
+    [L]`, all float32; `facts` say how they were measured. `energy` is `input [L, d]`, `post [L, d]` and `final [d]`
+    where activations were observed.
     """
 
     neuron: torch.Tensor
@@ -58,6 +64,7 @@ class Importance:
     bi: torch.Tensor
     sizes: Sizes
     facts: dict[str, Any] = field(default_factory=dict)
+    energy: dict[str, torch.Tensor] | None = None
 
     @property
     def channel(self) -> torch.Tensor:
@@ -87,11 +94,14 @@ class Importance:
             torch.tensor([layer.bi for layer in layers], dtype=torch.float32),
             sizes,
             facts,
+            {side: torch.stack([layer.energy[side] for layer in layers]) for side in NORMS}
+            | {"final": layers[-1].energy["output"]},
         )
 
     def save(self, path: str | Path) -> None:
         """Write `importance.safetensors`: `neuron.{ℓ} [I]`, `head.{ℓ} [H]`, `head_channel.{ℓ} [H·h]`, `norm.{ℓ}.input`,
-        `norm.{ℓ}.post [d]`, `channel [d]`, `bi [L]`, and how they were measured as metadata."""
+        `norm.{ℓ}.post [d]`, `channel [d]`, `bi [L]`, `energy.{ℓ}.input`, `energy.{ℓ}.post`, `energy.final [d]` where
+        there are, and how they were measured as metadata."""
         from safetensors.torch import save_file
 
         tensors = {"channel": self.channel, "bi": self.bi}
@@ -101,10 +111,14 @@ class Importance:
             tensors[f"head_channel.{layer}"] = self.head_channel[layer]
             for side in NORMS:
                 tensors[f"norm.{layer}.{side}"] = self.norm[side][layer]
-        with replacing(path) as partial:
+                if self.energy is not None:
+                    tensors[f"energy.{layer}.{side}"] = self.energy[side][layer]
+        if self.energy is not None:
+            tensors["energy.final"] = self.energy["final"]
+        with replacing(path) as unfinished:
             save_file(
                 {name: tensor.contiguous() for name, tensor in tensors.items()},
-                partial,
+                unfinished,
                 {"facts": json.dumps(self.facts)},  # one entry: the order of several is random
             )
 
@@ -129,14 +143,22 @@ class Importance:
         for name, shape in expected.items():
             if name not in tensors or tuple(tensors[name].shape) != shape:
                 raise InputError(f"{path} has the importance of another model ({name}): measure this one")
-        layers = range(sizes.layers)
+
+        def stacked(name: str, side: str = "") -> torch.Tensor:
+            return torch.stack([tensors[f"{name}.{layer}{side}"] for layer in range(sizes.layers)])
+
+        energy = None
+        if "energy.final" in tensors:
+            energy = {side: stacked("energy", f".{side}") for side in NORMS}
+            energy["final"] = tensors["energy.final"]
         return cls(
-            torch.stack([tensors[f"neuron.{layer}"] for layer in layers]),
-            torch.stack([tensors[f"head_channel.{layer}"] for layer in layers]),
-            {side: torch.stack([tensors[f"norm.{layer}.{side}"] for layer in layers]) for side in NORMS},
+            stacked("neuron"),
+            stacked("head_channel"),
+            {side: stacked("norm", f".{side}") for side in NORMS},
             tensors["bi"],
             sizes,
             facts,
+            energy,
         ).checked(path, facts.get("config_hash"))
 
     def checked(self, path: str | Path, hashed: str | None) -> Importance:
@@ -180,6 +202,26 @@ class Statistics:
         return self.sum.sqrt() if self.batch == "l2" else self.sum / max(1, self.samples)
 
 
+class Energy:
+    """The running mean of `x² / mean(x²)` over positions, by channel: `add` takes `[n, S, d]` and a mask `[n, S]`."""
+
+    def __init__(self, channels: int) -> None:
+        self.sum = torch.zeros(channels, dtype=torch.float64)
+        self.positions = 0
+
+    def add(self, states: torch.Tensor, mask: torch.Tensor | None) -> None:
+        """Add the positions that count."""
+        squares = states.detach().float().square()
+        squares = squares.flatten(0, 1) if mask is None else squares[mask.bool()]
+        mean = squares.mean(-1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny)
+        self.sum += (squares / mean).sum(0).cpu()
+        self.positions += len(squares)
+
+    def value(self) -> torch.Tensor:
+        """`E [d]`, float32."""
+        return (self.sum / max(1, self.positions)).float()
+
+
 class LayerProbe:
     """Hooks on one decoder layer that fill its statistics while it runs, in memory and in the streamed pass alike."""
 
@@ -190,6 +232,7 @@ class LayerProbe:
         self.neuron = Statistics(sizes.intermediate, **options)
         self.head = Statistics(sizes.heads * sizes.head_dim, **options)
         self.norm = {side: Statistics(sizes.hidden, **options) for side in NORMS}
+        self.energy = {place: Energy(sizes.hidden) for place in (*NORMS, "output")}
         self._cosine, self._positions = 0.0, 0
 
     @contextmanager
@@ -205,6 +248,8 @@ class LayerProbe:
             self._hook(part, statistics, f"layer {self.layer} {name}", before)
             for part, statistics, name, before in observed
         ]
+        for side, part in (("input", module.input_layernorm), ("post", module.post_attention_layernorm)):
+            handles.append(part.register_forward_pre_hook(partial(self._enters, self.energy[side])))
         handles.append(module.register_forward_hook(self._block, with_kwargs=True))
         try:
             yield self
@@ -217,9 +262,13 @@ class LayerProbe:
             return part.register_forward_pre_hook(lambda _, args: statistics.add(args[0], self.mask, where))
         return part.register_forward_hook(lambda _, args, output: statistics.add(output, self.mask, where))
 
+    def _enters(self, energy: Energy, _: Any, args: Any) -> None:
+        energy.add(args[0], self.mask)
+
     def _block(self, _: Any, args: Any, kwargs: Any, output: Any) -> None:
         before = args[0] if args else kwargs["hidden_states"]
         after = output[0] if isinstance(output, tuple) else output
+        self.energy["output"].add(after, self.mask)
         cosine = torch.nn.functional.cosine_similarity(
             before.detach().float(), after.detach().float(), dim=-1
         )
@@ -235,6 +284,7 @@ class LayerProbe:
             self.head.value(),
             {side: statistics.value() for side, statistics in self.norm.items()},
             1.0 - self._cosine / max(1, self._positions),
+            {place: energy.value() for place, energy in self.energy.items()},
         )
 
 

@@ -26,6 +26,7 @@ from paperworks.minitron.checkpoint import Checkpoint, ShardWriter
 from paperworks.minitron.importance import Importance, Progress
 from paperworks.minitron.indices import Kept, keep, selection
 from paperworks.minitron.memory import PeakPrivate, check_disk
+from paperworks.minitron.repair import norm_gains, rescaled
 from paperworks.minitron.target import Target
 from paperworks.minitron.trim import source_name
 
@@ -61,16 +62,16 @@ def prune(
     seed: int = 0,
     shard_bytes: int = 2_000_000_000,
     block_bytes: int = 16_000_000,
-    gains: dict[str, torch.Tensor] | None = None,
+    rescale_norms: bool = False,
     progress: Progress | None = None,
 ) -> CutReport:
     """Write the checkpoint in `folder`, cut to `target`, to the empty or new folder `out`.
 
-    `block_bytes`: how much of a tensor is read at a time. `gains`: factors by which norm weights of the source are
-    multiplied, full size or one number, by name. `seed` is only noted. A killed cut goes on where it ended when
-    called again, to the same bytes; `config.json` is written last. Raises `InputError` for scores of another model,
-    gains that do not fit, a folder `out` that holds anything else or lies in the source, a disk that is too small,
-    and as `Checkpoint` and `Target.sizes`.
+    `block_bytes`: how much of a tensor is read at a time. `rescale_norms` gives the norms back the size of their output
+    (`repair.norm_gains`; the paper does not). `seed` is only noted. A killed cut goes on where it ended when called
+    again, to the same bytes; `config.json` is written last. Raises `InputError` for scores of another model, a folder
+    `out` that holds anything else or lies in the source, a disk that is too small, and as `Checkpoint`,
+    `Target.sizes` and `norm_gains`.
     """
     start = time.perf_counter()
     source, out = Checkpoint(folder), Path(out)
@@ -78,9 +79,8 @@ def prune(
         raise InputError("these importance scores are of another model: measure this one")
     if out.resolve().is_relative_to(source.folder.resolve()):
         raise InputError(f"{out} lies in the source {folder}: give a folder outside of it")
-    gains = gains or {}
-    _check_gains(gains, source)
     kept, new = keep(scores, target, source.sizes), target.sizes(source.sizes)
+    gains = norm_gains(scores, kept) if rescale_norms else {}
     tensors = [(name, source.table[source_name(name, kept)[0]].dtype, shape) for name, shape in new.tensors()]
     facts = _facts(source, scores, target, kept, seed, gains)
     key = hashlib.sha256(json.dumps([facts, source.fingerprint(), shard_bytes], sort_keys=True).encode())
@@ -131,11 +131,8 @@ def _blocks(
         if not len(inside):
             continue
         block = source.read(original, first, first + step, buffer)
-        if original in gains:
-            factor = gains[original].double()
-            block = (block.double() * (factor[first : first + step] if factor.ndim else factor)).to(
-                block.dtype
-            )
+        if name in gains:
+            block = rescaled(block, gains[name])
         # NumPy's take is several times faster than index_select along columns; it knows no bfloat16, so bits are moved.
         bits = block.view({2: torch.int16, 4: torch.int32, 8: torch.int64}[block.itemsize]).numpy()
         if len(inside) < len(bits):
@@ -143,15 +140,6 @@ def _blocks(
         if columns is not None and len(columns) < shape[1]:
             bits = bits.take(columns, axis=1)
         yield bits.reshape(-1).view(np.uint8)
-
-
-def _check_gains(gains: dict[str, torch.Tensor], source: Checkpoint) -> None:
-    shapes = dict(source.sizes.tensors())
-    for name, gain in gains.items():
-        if not name.endswith("norm.weight") or name not in shapes:
-            raise InputError(f"a gain is given for {name!r}, which is no norm of the model")
-        if tuple(gain.shape) not in ((), shapes[name]):
-            raise InputError(f"the gain of {name} has the shape {list(gain.shape)}, not {list(shapes[name])}")
 
 
 def _facts(
@@ -169,10 +157,7 @@ def _facts(
         "target": dataclasses.asdict(target) | {"drop_layers": list(target.drop_layers)},
         "importance": scores.facts,
         "seed": seed,
-        "rescaled_norms": {
-            name: hashlib.sha256(gain.float().numpy().tobytes()).hexdigest()[:16]
-            for name, gain in sorted(gains.items())
-        },
+        "rescaled_norms": {name: float(gain) for name, gain in gains.items()},
         "kept": kept.to_dict(),
     }
 

@@ -1,8 +1,9 @@
 """Two repairs of a cut model in closed form, before any distillation (specification, sections 3.3 and 11).
 
 Norms. A norm of fewer channels divides by the root mean square of the kept ones, which are the loudest, so its
-output shrinks by `RMS_all / RMS_kept`. Multiplying the gain by the calibrated mean of `RMS_kept / RMS_all` gives
-that back. The RMS is the norm's own, `sqrt(mean x² + eps)`; the eps in it is a choice of ours.
+output shrinks by `RMS_all / RMS_kept`. Multiplying the gain by the calibrated `RMS_kept / RMS_all` gives that back.
+The specification takes the mean of that ratio over positions; we take its root mean square, a choice of ours, because
+it follows for any set of channels from one number a channel: nothing has to be run again for another target.
 
 Projections. `o_proj` and `down_proj` lose inputs. With the inputs `x` of the full layer, full weights `W`, kept
 inputs `Q`, kept outputs `C`, and the pruned weights `P` as they are, each gets `P + Δ`:
@@ -18,7 +19,7 @@ pass enough.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ from paperworks.errors import InputError
 from paperworks.minitron.architecture import Sizes, sizes_of
 from paperworks.minitron.calibration import Calibration, as_calibration
 from paperworks.minitron.evaluate import evaluating, moved
-from paperworks.minitron.importance import Progress
+from paperworks.minitron.importance import Importance, Progress
 from paperworks.minitron.indices import Kept, selection
 from paperworks.minitron.layers import run_layer
 
@@ -50,59 +51,32 @@ class Repaired:
     after: float
 
 
-def norm_gains(
-    model: PreTrainedModel, calibration: Any, kept_channels: torch.Tensor, batch_size: int = 4
-) -> dict[str, torch.Tensor]:
-    """`mean(RMS_kept / RMS_all)` over the positions that count, float32 scalars by the name of the norm's weight.
+def norm_gains(scores: Importance, kept: Kept) -> dict[str, torch.Tensor]:
+    """What the gains of the norms are multiplied by, float64 scalars by the name of the norm's weight in the cut model.
 
-    Names are those of the full `model`: the input and post-attention norm of every layer, and the final norm. Raises
-    `InputError` for channels that the model does not have.
+    From the energies `E [d]` that were measured with the scores: `sqrt(mean of E over the kept / mean of E)`, 1 where
+    all channels are kept. Raises `InputError` for scores without energies.
     """
-    sizes = sizes_of(model.config)
-    data = as_calibration(calibration).checked(sizes.vocabulary)
-    _check_channels(kept_channels, sizes)
-    norms = {
-        f"model.layers.{layer}.{side}_layernorm.weight": getattr(module, f"{side}_layernorm")
-        for layer, module in enumerate(model.model.layers)
-        for side in ("input", "post_attention")
-    } | {"model.norm.weight": model.model.norm}
-    totals, positions = dict.fromkeys(norms, 0.0), dict.fromkeys(norms, 0)
-
-    def add(name: str, rows: torch.Tensor) -> None:
-        totals[name] += float(_ratio(rows, kept_channels, norms[name].variance_epsilon).sum())
-        positions[name] += len(rows)
-
-    with evaluating(model):
-        for _, chunk in data.chunks(batch_size):
-            chunk = moved(chunk, model)
-            with _inputs_of(norms, chunk.mask, add):
-                model.model(input_ids=chunk.input_ids, attention_mask=chunk.mask, use_cache=False)
-    return {name: torch.tensor(totals[name] / positions[name]) for name in norms}
-
-
-@torch.no_grad()
-def rescale_norms(
-    pruned_model: PreTrainedModel, gains: dict[str, torch.Tensor], layers: Sequence[int] | None = None
-) -> None:
-    """Multiply the gains of a pruned model's norms in place; the format does not change.
-
-    `layers` are the source's layers that stayed (`Kept.layers`), all where `None`. Raises `InputError` where
-    `gains` are of another number of layers.
-    """
-    count = len(pruned_model.model.layers)
-    layers = range((len(gains) - 1) // 2) if layers is None else layers
-    parameters = dict(pruned_model.named_parameters())
-    wanted = {"model.norm.weight": "model.norm.weight"} | {
-        f"model.layers.{own}.{side}_layernorm.weight": f"model.layers.{source}.{side}_layernorm.weight"
-        for own, source in enumerate(layers)
-        for side in ("input", "post_attention")
-    }
-    if len(layers) != count or not set(wanted.values()) <= set(gains):
+    if scores.energy is None:
         raise InputError(
-            f"the gains are not of this model's {count} layers: give the layers that stayed (layers=kept.layers)"
+            f"{scores.facts.get('kind', 'these')} scores know nothing of the norms' inputs: rescale with scores that "
+            "`measure` made"
         )
-    for own, source in wanted.items():
-        parameters[own].mul_(gains[source].to(parameters[own]))
+
+    def gain(energy: torch.Tensor) -> torch.Tensor:
+        energy = energy.double()
+        return (energy[kept.channels].mean() / energy.mean()).sqrt()
+
+    return {"model.norm.weight": gain(scores.energy["final"])} | {
+        f"model.layers.{own}.{norm}.weight": gain(scores.energy[side][layer])
+        for own, layer in enumerate(kept.layers)
+        for side, norm in (("input", "input_layernorm"), ("post", "post_attention_layernorm"))
+    }
+
+
+def rescaled(weight: torch.Tensor, gain: torch.Tensor) -> torch.Tensor:
+    """`weight · gain` in the weight's dtype, multiplied in float64."""
+    return (weight.double() * gain).to(weight.dtype)
 
 
 def least_squares(
@@ -243,12 +217,6 @@ def _inputs_of(
             handle = module.register_forward_pre_hook(lambda _, args, name=name: hook(name, args[0]))
             stack.callback(handle.remove)
         yield
-
-
-def _ratio(rows: torch.Tensor, channels: torch.Tensor, eps: float) -> torch.Tensor:
-    squares = rows.double().square()
-    kept = squares[:, channels.to(rows.device)]
-    return ((kept.mean(1) + eps) / (squares.mean(1) + eps)).sqrt()
 
 
 def _check_channels(channels: torch.Tensor, sizes: Sizes) -> None:

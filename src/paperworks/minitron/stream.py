@@ -247,6 +247,7 @@ class _Scratch:
                     tensors["head_channel"],
                     {side: tensors[side] for side in NORMS},
                     float(tensors["bi"]),
+                    {place: tensors[f"energy.{place}"] for place in (*NORMS, "output")},
                 )
             )
         return scores
@@ -258,6 +259,7 @@ class _Scratch:
         with self._states[(layer + 1) % 2].open("rb+") as file:
             os.fsync(file.fileno())
         tensors = {"neuron": scores.neuron, "head_channel": scores.head_channel, **scores.norm}
+        tensors |= {f"energy.{place}": energy for place, energy in scores.energy.items()}
         tensors["bi"] = torch.tensor(scores.bi, dtype=torch.float64)
         with replacing(self._scores(layer)) as partial:
             save_file(tensors, partial)

@@ -30,9 +30,66 @@ from paperworks.minitron.stored_teacher import StoredTeacher, pad_rows
 
 HeadLoss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 """`(hidden [B, S, d], weight [V, d], bias [V] or None) -> losses`."""
+MaskedLoss = Callable[[Tensor, Tensor, Tensor | None, Tensor], Tensor]
+"""`(hidden [B, S, d], weight [V, d], bias [V] or None, mask [B, S − 1]) -> mean loss`."""
 
 
-class DistillationTrainer(Trainer):
+class _HeadLossTrainer(Trainer):
+    """A `transformers.Trainer` whose loss is made of the hidden states before the head; a subclass says which."""
+
+    def __init__(self, *, model: PreTrainedModel, budget: int = BUDGET, **options: Any) -> None:
+        # The collator takes the columns it needs; the Trainer would drop them by the names in the model's forward.
+        options["args"].remove_unused_columns = False
+        super().__init__(model=model, **options)
+        self.budget = budget
+        # Wrappers keep the module, so this is the head under DDP and FSDP as well.
+        self._head: Any = model.get_output_embeddings()
+
+    def _loss(self, inputs: dict[str, Any], labels: Tensor) -> MaskedLoss:
+        raise NotImplementedError
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """The mean loss of a batch, or its part in that of the `num_items_in_batch` tokens of all micro-batches."""
+        inputs, labels, mask = _split(inputs)
+        loss_of = self._loss(inputs, labels)
+        loss = self._in_head(model, inputs, lambda hidden, W, b: loss_of(hidden, W, b, mask))
+        if model.training and not torch.isfinite(loss):
+            raise InputError(
+                f"the loss is {loss.item()} at step {self.state.global_step + 1}: lower the learning rate "
+                f"({self.args.learning_rate:g}) or train in float32"
+            )
+        if num_items_in_batch is not None:
+            # The mean over processes is taken of gradients; tokens are counted over all of them.
+            shared = self.accelerator.num_processes if self.args.average_tokens_across_devices else 1
+            loss = loss * (mask.sum() * shared / num_items_in_batch)
+        return (loss, {"loss": loss}) if return_outputs else loss
+
+    def _in_head(self, model: nn.Module, inputs: dict[str, Any], loss: HeadLoss) -> Tensor:
+        def forward(hidden: Tensor) -> Tensor:
+            return loss(hidden, self._head.weight, getattr(self._head, "bias", None))
+
+        with _forward_of(self._head, forward):
+            return model(**inputs, use_cache=False).logits
+
+
+class _CorrectionTrainer(_HeadLossTrainer):
+    """Cross-entropy of the next token."""
+
+    def _loss(self, inputs: dict[str, Any], labels: Tensor) -> MaskedLoss:
+        def loss(hidden: Tensor, W: Tensor, b: Tensor | None, mask: Tensor) -> Tensor:
+            targets = labels[:, 1:].clamp(min=0)
+            return cross_entropy(hidden[:, :-1], W, targets, mask, bias=b, budget=self.budget)
+
+        return loss
+
+
+class DistillationTrainer(_HeadLossTrainer):
     """A `transformers.Trainer` whose loss is the forward KL from `teacher` to `model`, and nothing else.
 
     `teacher` is a model, which is frozen and put whole on each process's device, or a `StoredTeacher`. Rows of the
@@ -73,10 +130,9 @@ class DistillationTrainer(Trainer):
                 )
             if processing_class is not None:
                 teacher.check_tokenizer(processing_class)
-        # The collator takes the columns it needs; the Trainer would drop them by the names in the model's forward.
-        args.remove_unused_columns = False
         super().__init__(
             model=model,
+            budget=budget,
             args=args,
             data_collator=data_collator,
             train_dataset=train_dataset,
@@ -88,37 +144,13 @@ class DistillationTrainer(Trainer):
             raise InputError(
                 f"{args.n_gpu} GPUs in one process: start with accelerate launch, or show it one GPU"
             )
-        self.temperature, self.budget = temperature, budget
+        self.temperature = temperature
         self.teacher = teacher
         if not isinstance(teacher, StoredTeacher):
             teacher.requires_grad_(False).eval()
             if getattr(teacher, "hf_device_map", None) is None:
                 teacher.to(args.device)  # type: ignore[arg-type]
-        # Wrappers keep the module, so this is the head under DDP and FSDP as well.
-        self._head: Any = model.get_output_embeddings()
         self._sums = torch.zeros(3, dtype=torch.float64)
-
-    def compute_loss(
-        self,
-        model: nn.Module,
-        inputs: dict[str, Any],
-        return_outputs: bool = False,
-        num_items_in_batch: Tensor | int | None = None,
-    ) -> Any:
-        """The mean KL of a batch, or its part in that of the `num_items_in_batch` tokens of all micro-batches."""
-        inputs, _, mask = _split(inputs)
-        divergence = self._divergence(inputs)
-        loss = self._in_head(model, inputs, lambda hidden, W, b: divergence(hidden, W, b, mask))
-        if model.training and not torch.isfinite(loss):
-            raise InputError(
-                f"the loss is {loss.item()} at step {self.state.global_step + 1}: lower the learning rate "
-                f"({self.args.learning_rate:g}) or train in float32"
-            )
-        if num_items_in_batch is not None:
-            # The mean over processes is taken of gradients; tokens are counted over all of them.
-            shared = self.accelerator.num_processes if self.args.average_tokens_across_devices else 1
-            loss = loss * (mask.sum() * shared / num_items_in_batch)
-        return (loss, {"loss": loss}) if return_outputs else loss
 
     def prediction_step(
         self,
@@ -142,7 +174,7 @@ class DistillationTrainer(Trainer):
             return torch.stack(rows)
 
         with torch.no_grad():
-            divergence = self._divergence(inputs)
+            divergence = self._loss(inputs, labels)
             found = self._in_head(model, inputs, sums)
         # Gathered as the Trainer gathers losses: rows that only fill the last batch of the processes are dropped.
         self._sums += self.gather_function(found).cpu().double().sum(0)
@@ -165,8 +197,8 @@ class DistillationTrainer(Trainer):
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in means.items()}
         return result._replace(metrics={**(result.metrics or {}), **metrics})
 
-    def _divergence(self, inputs: dict[str, Any]) -> Callable[..., Tensor]:
-        """`(hidden [B, S, d], weight, bias, mask [B, S − 1]) -> KL` against the teacher of the same `inputs`."""
+    def _loss(self, inputs: dict[str, Any], labels: Tensor) -> MaskedLoss:
+        """KL against the teacher of the same `inputs`."""
         if isinstance(self.teacher, StoredTeacher):
             words = self.teacher.vocabulary
             found = self.teacher.lookup(inputs["input_ids"], inputs.get("attention_mask"))
@@ -203,13 +235,6 @@ class DistillationTrainer(Trainer):
             )
 
         return divergence
-
-    def _in_head(self, model: nn.Module, inputs: dict[str, Any], loss: HeadLoss) -> Tensor:
-        def forward(hidden: Tensor) -> Tensor:
-            return loss(hidden, self._head.weight, getattr(self._head, "bias", None))
-
-        with _forward_of(self._head, forward):
-            return model(**inputs, use_cache=False).logits
 
 
 def training_arguments(
@@ -319,7 +344,7 @@ def correct_teacher(
         bf16=bf16,
         cpu=cpu,
     )
-    trainer = Trainer(
+    trainer = _CorrectionTrainer(
         model=model,
         args=arguments,
         train_dataset=dataset,

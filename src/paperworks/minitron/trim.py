@@ -11,6 +11,7 @@ from paperworks.errors import InputError
 from paperworks.minitron.architecture import model_config, sizes_of
 from paperworks.minitron.importance import Importance
 from paperworks.minitron.indices import Kept, keep, selection
+from paperworks.minitron.repair import norm_gains, rescaled
 from paperworks.minitron.target import Target
 
 if TYPE_CHECKING:
@@ -18,16 +19,24 @@ if TYPE_CHECKING:
 
 
 @torch.no_grad()
-def prune_model(model: PreTrainedModel, scores: Importance, target: Target) -> PreTrainedModel:
+def prune_model(
+    model: PreTrainedModel, scores: Importance, target: Target, *, rescale_norms: bool = False
+) -> PreTrainedModel:
     """A new model of the same class with the kept parts of `model`, on its device and in its dtype; `model` stays.
 
-    A target equal to the source gives a copy, bit for bit. Raises `InputError` for scores of another model, and as
-    `Target.sizes`.
+    A target equal to the source gives a copy, bit for bit. `rescale_norms` gives the norms back the size of their
+    output (`repair.norm_gains`; the paper does not). Raises `InputError` for scores of another model, and as `Target.sizes`.
     """
     sizes = sizes_of(model.config)
     if scores.sizes != sizes:
         raise InputError("these importance scores are of another model: measure this one")
-    return trim(model, keep(scores, target, sizes), target)
+    kept = keep(scores, target, sizes)
+    pruned = trim(model, kept, target)
+    if rescale_norms:
+        weights = pruned.state_dict()
+        for name, gain in norm_gains(scores, kept).items():
+            weights[name].copy_(rescaled(weights[name], gain.to(weights[name].device)))
+    return pruned
 
 
 def trim(model: PreTrainedModel, kept: Kept, target: Target) -> PreTrainedModel:
