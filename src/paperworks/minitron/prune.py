@@ -1,7 +1,8 @@
 """Trims the files of a checkpoint to a target without loading them: pass 2 of streaming (specification, section 3.7).
 
 Every output tensor, in the order of its shard, is read in blocks of rows, its rows and columns are selected, and it is
-written. The result is the one of `prune_model`, byte for byte, and loads without this library.
+written, while the next block is read. The result is the one of `prune_model`, byte for byte, and loads without this
+library.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -90,16 +94,19 @@ def prune(
     done = total - sum(len(shard.tensors) for shard in writer.remaining())
     row_bytes = max(source.table[name].size // shape[0] for name, shape in source.sizes.tensors())
     with PeakPrivate() as memory:
-        buffer = torch.empty(max(block_bytes, row_bytes), dtype=torch.uint8)
+        size = max(block_bytes, row_bytes)
+        buffers = [torch.empty(size, dtype=torch.uint8) for _ in range(2)]
         writer.start()
         for shard in writer.remaining():
             with writer.shard(shard) as file:
-                for name, _, _ in shard.tensors:
-                    for block in _blocks(source, name, kept, gains, buffer):
-                        file.write(block.data)
-                    done += 1
-                    if progress:
-                        progress(done, total, f"cutting to {shard.file}")
+                tensors_of = (_blocks(source, name, kept, size) for name, _, _ in shard.tensors)
+                current = ""
+                for block, values in _read_ahead(source, chain.from_iterable(tensors_of), buffers):
+                    file.write(_cut(block, values, gains.get(block.name)).data)
+                    if block.name != current:
+                        current, done = block.name, done + 1
+                        if progress:
+                            progress(done, total, f"cutting to {shard.file}")
         writer.write_index()
         _copy_files(source.folder, out)
         write_json(out / "pruning.json", facts)
@@ -114,32 +121,67 @@ def prune(
     )
 
 
-def _blocks(
-    source: Checkpoint, name: str, kept: Kept, gains: dict[str, torch.Tensor], buffer: torch.Tensor
-) -> Iterator[np.ndarray]:
-    """The bytes of an output tensor, in order."""
+@dataclass(frozen=True)
+class _Block:
+    """Rows `first…last-1` of the tensor `original`, of which `rows` (from `first`; `None` for all) and `columns` go
+    into the cut tensor `name`."""
+
+    name: str
+    original: str
+    first: int
+    last: int
+    rows: np.ndarray | None
+    columns: np.ndarray | None
+
+
+def _blocks(source: Checkpoint, name: str, kept: Kept, size: int) -> Iterator[_Block]:
+    """The blocks of at most `size` bytes that make an output tensor, in order."""
     original, part, layer = source_name(name, kept)
-    shape, size = source.table[original].shape, source.table[original].size
+    shape = source.table[original].shape
     rows, columns = (
         side if side is None else side.numpy() for side in selection(part, kept, layer, source.sizes)
     )
-    if rows is None:
-        rows = np.arange(shape[0])
-    step = len(buffer) * shape[0] // size
+    if columns is not None and len(columns) == shape[1]:
+        columns = None
+    step = size * shape[0] // source.table[original].size
     for first in range(0, shape[0], step):
-        inside = rows[np.searchsorted(rows, first) : np.searchsorted(rows, first + step)] - first
-        if not len(inside):
-            continue
-        block = source.read(original, first, first + step, buffer)
-        if name in gains:
-            block = rescaled(block, gains[name])
-        # NumPy's take is several times faster than index_select along columns; it knows no bfloat16, so bits are moved.
-        bits = block.view({2: torch.int16, 4: torch.int32, 8: torch.int64}[block.itemsize]).numpy()
-        if len(inside) < len(bits):
-            bits = bits.take(inside, axis=0)
-        if columns is not None and len(columns) < shape[1]:
-            bits = bits.take(columns, axis=1)
-        yield bits.reshape(-1).view(np.uint8)
+        last, inside = min(first + step, shape[0]), None
+        if rows is not None:
+            inside = rows[np.searchsorted(rows, first) : np.searchsorted(rows, last)] - first
+            if not len(inside):
+                continue
+        yield _Block(name, original, first, last, inside, columns)
+
+
+def _read_ahead(
+    source: Checkpoint, blocks: Iterable[_Block], buffers: list[torch.Tensor]
+) -> Iterator[tuple[_Block, torch.Tensor]]:
+    """Each block with its rows, the next one being read meanwhile: the two `buffers` take turns."""
+    waiting: deque[tuple[_Block, Future[torch.Tensor]]] = deque()
+    with ThreadPoolExecutor(1) as reader:
+        for number, block in enumerate(blocks):
+            buffer = buffers[number % 2]
+            waiting.append(
+                (block, reader.submit(source.read, block.original, block.first, block.last, buffer))
+            )
+            if len(waiting) == 2:
+                ready, read = waiting.popleft()
+                yield ready, read.result()
+        for ready, read in waiting:
+            yield ready, read.result()
+
+
+def _cut(block: _Block, values: torch.Tensor, gain: torch.Tensor | None) -> np.ndarray:
+    """The bytes of a block that go into the output."""
+    if gain is not None:
+        values = rescaled(values, gain)
+    # NumPy's take is several times faster than index_select along columns; it knows no bfloat16, so bits are moved.
+    bits = values.view({2: torch.int16, 4: torch.int32, 8: torch.int64}[values.itemsize]).numpy()
+    if block.rows is not None and len(block.rows) < len(bits):
+        bits = bits.take(block.rows, axis=0)
+    if block.columns is not None:
+        bits = bits.take(block.columns, axis=1)
+    return bits.reshape(-1).view(np.uint8)
 
 
 def _facts(

@@ -25,7 +25,8 @@ def prune_model(
     """A new model of the same class with the kept parts of `model`, on its device and in its dtype; `model` stays.
 
     A target equal to the source gives a copy, bit for bit. `rescale_norms` gives the norms back the size of their
-    output (`repair.norm_gains`; the paper does not). Raises `InputError` for scores of another model, and as `Target.sizes`.
+    output (`repair.norm_gains`; the paper does not). Raises `InputError` for scores of another model, and as
+    `Target.sizes`.
     """
     sizes = sizes_of(model.config)
     if scores.sizes != sizes:

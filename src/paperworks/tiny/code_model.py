@@ -124,7 +124,7 @@ def optimizer(model: torch.nn.Module, matrices: float, others: float) -> torch.o
             super().__init__([*inner, *outer], {})
             self.param_groups = [group for part in self.parts for group in part.param_groups]
 
-        def step(self, closure: Any = None) -> None:
+        def step(self, closure: Any = None) -> Any:
             for part in self.parts:
                 part.step(closure)
 
