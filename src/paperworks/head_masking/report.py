@@ -1,0 +1,228 @@
+"""One HTML page about a detector and the documents that it read: histogram, ROC, threshold, suspects and their
+nearest."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from paperworks.errors import InputError
+from paperworks.files import write_text
+from paperworks.head_masking.documents import Document
+from paperworks.head_masking.explain import nearest_known, word_effects
+from paperworks.head_masking.metrics import Metrics, roc_points
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from paperworks.head_masking.detector import HeadMaskingDetector
+
+KNOWN, UNKNOWN, PLAIN = "#2a6f97", "#c1121f", "#8b949e"
+
+
+def histogram(scores: dict[str, np.ndarray], offset: float) -> Figure:
+    """The scores of each group of documents with the threshold drawn in; the outermost two in a hundred fall in the
+    last bins."""
+    figure, axes = _axes("score (larger is more like the known)", "documents")
+    everything = np.concatenate(list(scores.values()))
+    low, high = np.quantile(everything, [0.02, 0.98])
+    bins = np.linspace(min(low, offset), max(high, offset), 40)
+    for colour, (name, values) in zip((KNOWN, UNKNOWN, PLAIN), scores.items(), strict=False):
+        label = f"{name} ({len(values):,})"
+        axes.hist(np.clip(values, bins[0], bins[-1]), bins=bins, alpha=0.65, color=colour, label=label)
+    axes.axvline(offset, color="#24292f", linestyle="--", linewidth=1.2, label="threshold")
+    axes.legend(frameon=False)
+    return figure
+
+
+def roc(curves: dict[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
+    """The share of unknown documents that pass over the share of known ones that do."""
+    figure, axes = _axes("unknown documents that pass", "known documents that pass")
+    for colour, (name, (known, unknown)) in zip((KNOWN, PLAIN), curves.items(), strict=False):
+        false, true = roc_points(known, unknown)
+        axes.plot(false, true, color=colour, label=name)
+    axes.plot((0, 1), (0, 1), color="#d0d7de", linewidth=1, zorder=0)
+    axes.axhline(0.95, color="#24292f", linewidth=0.8, linestyle=":", label="95 % of the known pass")
+    axes.set(xlim=(0, 1), ylim=(0, 1.01))
+    axes.legend(frameon=False, loc="lower right")
+    return figure
+
+
+def masks(candidates: Sequence[dict[str, Any]], chosen: dict[str, Any] | None) -> Figure | None:
+    """The criterion of all candidates on the first share of the documents: masks, all heads, and the chosen one."""
+    first = [one["rungs"][0]["auroc"] for one in candidates if one["rungs"]]
+    if len(first) < 3:
+        return None
+    figure, axes = _axes("mean AUROC over held-out classes", "masks")
+    axes.hist(first[1:], bins=min(20, len(first)), color="#d0d7de", label=f"random masks ({len(first) - 1})")
+    axes.axvline(first[0], color="#24292f", linestyle="--", label="all heads")
+    if chosen is not None and chosen["masked"]:
+        axes.axvline(chosen["rungs"][0]["auroc"], color=KNOWN, label="chosen mask")
+    axes.legend(frameon=False)
+    return figure
+
+
+def write_report(
+    path: str | Path,
+    detector: HeadMaskingDetector,
+    known: Sequence[Document],
+    unknown: Sequence[Document] = (),
+    *,
+    found: Metrics | None = None,
+    unmasked: Metrics | None = None,
+    suspects: int = 12,
+    words: bool = True,
+) -> None:
+    """Write the page. `known` are documents in use, or known ones where `unknown` are given to tell them apart.
+
+    `found` and `unmasked` are the metrics with the mask and without; `words` also shows whose absence lowers the doubt,
+    which takes as many passes as a suspect has words.
+    """
+    from jinja2 import Environment
+
+    base, features = detector.outputs(list(known))
+    scores = {"documents" if not unknown else "known": detector.score_outputs(base, features)}
+    documents = list(known)
+    if unknown:
+        other, other_features = detector.outputs(list(unknown))
+        scores["unknown"] = detector.score_outputs(other, other_features)
+        documents += unknown
+        features = np.concatenate([features, other_features], axis=1)
+        logits = np.concatenate([base.logits, other.logits])
+    else:
+        logits = base.logits
+    everything = np.concatenate(list(scores.values()))
+    findings = detector.findings(logits, everything)
+    order = np.argsort(everything, kind="stable")[:suspects]
+    try:
+        nearest = nearest_known(detector, features[:, order])
+    except InputError:
+        nearest = [[] for _ in order]
+    cards = [
+        {
+            "id": documents[index].id,
+            "truth": documents[index].label,
+            "picture": thumbnail(documents[index]),
+            "finding": findings[index],
+            "nearest": [
+                {"id": one.id, "label": one.label, "distance": far, "picture": thumbnail(one, 120)}
+                for one, far in near
+            ],
+            "words": [
+                effect.what[1]
+                for effect in word_effects(detector, documents[index], 48)[:5]
+                if effect.rise > 0
+            ]
+            if words and documents[index].words
+            else [],
+        }
+        for index, near in zip(order, nearest, strict=True)
+    ]
+    choice = detector.choice_.to_dict()
+    chosen = next((one for one in choice["candidates"] if one["mask"] == detector.masks_[0].to_dict()), None)
+    figures = {"Scores": histogram(scores, detector.offset_)}
+    if unknown:
+        figures["Known against unknown"] = roc(
+            {f"masked, AUROC {found.auroc:.3f}" if found else "masked": (scores["known"], scores["unknown"])}
+        )
+    if drawn := masks(choice["candidates"], chosen):
+        figures["The choice of the heads"] = drawn
+    page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(PAGE)
+    flagged = sum(finding.label is None for finding in findings)
+    write_text(
+        path,
+        page.render(
+            detector=detector,
+            choice=choice,
+            keeps_all=all(mask.masked == 0 for mask in detector.masks_),
+            masked=detector.masks_[0].masked,
+            heads=detector.masks_[0].heads,
+            documents=len(documents),
+            flagged=flagged,
+            figures={name: _png(figure) for name, figure in figures.items()},
+            cards=cards,
+            metrics=[
+                (name, one.to_dict()) for name, one in (("as chosen", found), ("all heads", unmasked)) if one
+            ],
+        ),
+    )
+
+
+def thumbnail(document: Document, width: int = 220) -> str:
+    """The page as a small PNG, base64; empty where there is no image to show."""
+    if document.image is None:
+        return ""
+    try:
+        image = document.open_image().convert("L")
+    except InputError:
+        return ""
+    image.thumbnail((width, 2 * width))
+    buffer = BytesIO()
+    image.save(buffer, "PNG")
+    return b64encode(buffer.getvalue()).decode()
+
+
+def _axes(xlabel: str, ylabel: str) -> tuple[Figure, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    axes = figure.subplots()
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _png(figure: Figure) -> str:
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
+    return b64encode(buffer.getvalue()).decode()
+
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Documents of no known kind</title><style>
+:root { color-scheme: light dark; --line: color-mix(in srgb, currentColor 18%, transparent) }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 2rem auto; padding: 0 1rem }
+h1 { font-size: 1.6rem } h2 { font-size: 1.15rem; margin-top: 2rem }
+table { border-collapse: collapse; display: block; overflow-x: auto }
+th, td { text-align: left; padding: .3rem .9rem .3rem 0; font-variant-numeric: tabular-nums }
+figure { margin: 0 } figcaption { font-weight: 600 }
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(20rem, 1fr)); gap: 1rem }
+.figures img { width: 100%; background: white; border-radius: 4px }
+.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(21rem, 1fr)); gap: 1rem }
+.card { border: 1px solid var(--line); border-radius: 8px; padding: .8rem; min-width: 0 }
+.card h3 { margin: 0 0 .4rem; font-size: 1rem; overflow-wrap: anywhere }
+.pages { display: flex; gap: .6rem; align-items: flex-start }
+.pages > img { width: 9rem } .near { display: flex; flex-direction: column; gap: .4rem; font-size: .8rem }
+.near img { width: 3.6rem } .near div { display: flex; gap: .4rem }
+img { border: 1px solid var(--line); height: auto }
+.unknown { color: #c1121f; font-weight: 600 } .known { color: #2a6f97; font-weight: 600 }
+@media (prefers-color-scheme: dark) { .unknown { color: #ff7b72 } .known { color: #79c0ff } }
+p { max-width: 46rem } code { font-size: .9em } </style></head><body> <h1>{{ flagged }} of {{ documents }} documents
+are of no known kind</h1> <p>The classifier knows {{ detector.classes_ | join(", ") }}. A document below the threshold
+is called unknown; the threshold lets {{ "%.0f" | format(100 * (1 - detector.contamination)) }} % of held-out known
+documents pass. Score: <code>{{ detector.score }}</code>. {% if keeps_all %}All heads were kept: no mask told held-out
+classes better than none. {% elif detector.masks_ | length > 1 %}The mean over {{ detector.masks_ | length }} masks.
+{% else %}{{ masked }} of {{ heads }} attention heads are masked, chosen by <code>{{ choice.method }}</code>.{% endif
+%}</p> {% if metrics %}<table><tr><th></th><th>AUROC</th><th>FPR95</th><th>FPR95, unknown as positives</th><th>AUPR
+known</th> <th>AUPR unknown</th></tr> {% for name, one in metrics %}<tr><th>{{ name }}</th> <td>{{ "%.3f" |
+format(one.auroc) }}</td><td>{{ "%.3f" | format(one.fpr95) }}</td> <td>{{ "%.3f" | format(one.fpr95_ood_positive)
+}}</td><td>{{ "%.3f" | format(one.aupr_in) }}</td> <td>{{ "%.3f" | format(one.aupr_out) }}</td></tr>{% endfor
+%}</table> <p>FPR95: the share of unknown documents that pass where 95 % of the known do.</p>{% endif %} <div
+class="figures">{% for name, picture in figures.items() %}<figure><figcaption>{{ name }}</figcaption> <img alt="{{
+name }}" src="data:image/png;base64,{{ picture }}"></figure>{% endfor %}</div> <h2>The most suspicious
+documents</h2><div class="cards"> {% for card in cards %}<div class="card"><h3>{{ card.id }}</h3> <div
+class="pages">{% if card.picture %}<img alt="{{ card.id }}" src="data:image/png;base64,{{ card.picture }}">{% endif %}
+<div class="near">{% if card.nearest %}<span>nearest known</span>{% endif %} {% for one in card.nearest %}<div>{% if
+one.picture %}<img alt="" src="data:image/png;base64,{{ one.picture }}">{% endif %} <span>{{ one.label }}<br>{{ one.id
+}}<br>{{ "%.3f" | format(one.distance) }}</span></div>{% endfor %}</div></div> <p>{% if card.finding.label %}<span
+class="known">{{ card.finding.label }}</span> {% else %}<span class="unknown">unknown</span>, would be filed as {{
+card.finding.predicted }}{% endif %}; score {{ "%.3g" | format(card.finding.score) }} from the threshold, p = {{
+"%.3g" | format(card.finding.p_value) }} {% if card.truth %}<br>labelled {{ card.truth }}{% endif %} {% if card.words
+%}<br>words that speak against it: {{ card.words | join(", ") }}{% endif %}</p></div> {% endfor %}</div></body></html>
+"""
