@@ -19,20 +19,9 @@ there before, model included, of an arm in a process of its own. The peers cut i
 
 from __future__ import annotations
 
-import argparse
 import bisect
-import json
-import logging
-import statistics
-import subprocess
-import sys
-import tempfile
-import time
-import warnings
 from collections.abc import Callable
 from functools import cache, partial
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -40,9 +29,7 @@ import torch
 from paperworks.minitron import small_scale as s
 from paperworks.minitron.architecture import sizes_of
 from paperworks.minitron.calibration import Calibration
-from paperworks.minitron.importance import measure_in_memory, random_importance
-from paperworks.minitron.memory import PeakPrivate, private_bytes
-from paperworks.minitron.target import Target
+from paperworks.minitron.importance import measure_in_memory
 from paperworks.minitron.trim import prune_model
 
 STEPS = 16
@@ -60,7 +47,9 @@ def first_line(error: BaseException) -> str:
 
 
 def without_embeddings(model: Any) -> int:
-    return sum(p.numel() for name, p in model.named_parameters() if "embed" not in name and "lm_head" not in name)
+    return sum(
+        p.numel() for name, p in model.named_parameters() if "embed" not in name and "lm_head" not in name
+    )
 
 
 def lm_pass(model: Any, rows: Calibration, backward: bool = False) -> float:
@@ -129,7 +118,10 @@ def torch_pruned(
 ) -> Any:
     import torch_pruning as tp
 
-    importance = {"magnitude": tp.importance.GroupMagnitudeImportance, "Taylor": tp.importance.GroupTaylorImportance}
+    importance = {
+        "magnitude": tp.importance.GroupMagnitudeImportance,
+        "Taylor": tp.importance.GroupTaylorImportance,
+    }
     if way == "Taylor":
         lm_pass(model, rows, backward=True)
     pruner(model, importance[way](), *(ratios or uniform())).step()
@@ -165,7 +157,9 @@ def fastnas(model: Any, rows: Calibration, seed: int) -> Any:
 
     example = (rows.input_ids[:1, :8],)
     too_many = without_embeddings(model) - s.shapes(s.width_target()).without_embeddings
-    bound = param_num_from_forward(model, args=example, unit=1.0) - too_many  # it counts tied embeddings twice
+    bound = (
+        param_num_from_forward(model, args=example, unit=1.0) - too_many
+    )  # it counts tied embeddings twice
     search = {"score_func": lambda one: -lm_pass(one, rows), "forward_loop": lambda one: None}
     return updated(mtp.prune(model, "fastnas", {"params": bound}, example, search)[0])
 

@@ -67,7 +67,13 @@ METHODS = (
     Method("counting", "2408.11721", "Iterative object count", "Generate the asked-for number of objects"),
     Method("crossformer", "2408.11812", "CrossFormer", "One robot policy for many bodies"),
     Method("frap", "2408.11706", "FRAP", "Weight prompt tokens so that images show every object"),
-    Method("head_masking", "2408.11237", "Attention head masking", "Detect documents of no known kind"),
+    Method(
+        "head_masking",
+        "2408.11237",
+        "Attention head masking",
+        "Detect documents of no known kind",
+        ("torch", "transformers", "accelerate", "datasets", "PIL", "lxml"),
+    ),
     Method(
         "backward_compatible",
         "2408.08793",

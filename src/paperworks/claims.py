@@ -162,6 +162,15 @@ class Claim:
         return hashlib.sha256("\n".join([*declared, source_of(self.meets)]).encode()).hexdigest()
 
 
+def standard_errors(samples: Sequence[float]) -> float:
+    """The mean over its standard error; 0 where it cannot be told, a large number where the samples are equal."""
+    n, mean = len(samples), math.fsum(samples) / len(samples)
+    if n < 2:
+        return 0.0
+    error = math.sqrt(math.fsum((x - mean) ** 2 for x in samples) / (n - 1) / n)
+    return mean / error if error else math.copysign(1e6, mean) if mean else 0.0
+
+
 def source_of(function: Callable[..., Any]) -> str:
     """A text that changes when the function does: its bytecode, constants and names, nested functions included."""
 

@@ -1,8 +1,8 @@
 """The experiments behind the paper's highlights, and one of ours for checkpoints larger than memory.
 
-Small scale: `tiny/code_model` is the teacher, students are trained for a few dozen steps on the standard library's source,
-and losses are of modules that no model has seen. Three seeds draw the calibration samples and the training rows; arms of
-a seed are paired.
+Small scale: `tiny/code_model` is the teacher, students are trained for a few dozen steps on the standard library's
+source, and losses are of modules that no model has seen. Three seeds draw the calibration samples and the training
+rows; arms of a seed are paired.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from paperworks.claims import Evidence, Lab, Measured, Table, claim
+from paperworks.claims import Evidence, Lab, Measured, Table, claim, standard_errors
 
 PAPER = "2408.11796"
 SEEDS = 3
@@ -31,15 +31,6 @@ NOTE = (
     "The teacher is a model of {parameters:.1f} million parameters that writes Python, trained by this project; the paper "
     "distils Llama 3.1 8B with 94 billion tokens, here an arm sees {tokens:,}."
 )
-
-
-def standard_errors(samples: Sequence[float]) -> float:
-    """The mean over its standard error; 0 where it cannot be told, a large number where the samples are equal."""
-    n, mean = len(samples), math.fsum(samples) / len(samples)
-    if n < 2:
-        return 0.0
-    error = math.sqrt(math.fsum((x - mean) ** 2 for x in samples) / (n - 1) / n)
-    return mean / error if error else math.copysign(1e6, mean) if mean else 0.0
 
 
 def beyond_two_errors(measured: Measured) -> bool:
@@ -224,7 +215,8 @@ def faster_as_work_allows(measured: Measured) -> bool:
     },
 )
 def pruned_models_are_faster(lab: Lab) -> Evidence:
-    """Prefill at the real layer shapes of Llama-3.1-8B and of both 4B cuts: one layer times their number, the head once."""
+    """Prefill at the real layer shapes of Llama-3.1-8B and of both 4B cuts: one layer times their number, the head
+    once."""
     from paperworks.minitron.architecture import sizes_of
     from paperworks.minitron.speed import speed
     from paperworks.minitron.target import Target

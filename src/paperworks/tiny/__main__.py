@@ -6,7 +6,7 @@ import argparse
 from importlib import import_module
 from pathlib import Path
 
-MODELS = ("code_model",)
+MODELS = ("code_model", "document_model")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,8 +1,9 @@
 """Small real document classifiers: `LayoutLMv3ForSequenceClassification` of half a million parameters.
 
-Trained by the project on the pages of `tiny.documents`, born digital, one model for each of five splits. A split leaves
-four kinds out, at least one of every group of kinds that look alike: its model has never seen a page of them, and neither
-has its tokenizer. `python -m paperworks.tiny build document_model` makes them again; `document_model/README.md` is the card.
+Trained by the project on the pages of `tiny.documents`, born digital, one model for each of five splits. A split
+leaves four kinds out, at least one of every group of kinds that look alike: its model has never seen a page of them,
+and neither has its tokenizer. `python -m paperworks.tiny build document_model` makes them again;
+`document_model/README.md` is the card.
 """
 
 from __future__ import annotations
@@ -122,14 +123,25 @@ def make_processor(some: Sequence[Page]) -> LayoutLMv3Processor:
 
 
 def train(
-    split: str, out: str | Path, *, steps: int = 1200, seed: int = 0, drawn: dict[str, list[Page]] | None = None
+    split: str,
+    out: str | Path,
+    *,
+    steps: int = 1200,
+    seed: int = 0,
+    drawn: dict[str, list[Page]] | None = None,
 ) -> dict[str, Any]:
     """Train a split's model and write it to `out`/`split` in half precision; what was measured on validation pages.
 
     16 pages a step. `drawn` are the pages `train` and `valid` of all kinds, for those who train several splits.
     """
     import torch
-    from transformers import LayoutLMv3Config, LayoutLMv3ForSequenceClassification, Trainer, TrainingArguments, set_seed
+    from transformers import (
+        LayoutLMv3Config,
+        LayoutLMv3ForSequenceClassification,
+        Trainer,
+        TrainingArguments,
+        set_seed,
+    )
 
     folder = Path(out) / split
     kinds = known(split)
@@ -177,7 +189,9 @@ def train(
     )
 
     def accuracy(predicted: Any) -> dict[str, float]:
-        logits = predicted.predictions[0] if isinstance(predicted.predictions, tuple) else predicted.predictions
+        logits = (
+            predicted.predictions[0] if isinstance(predicted.predictions, tuple) else predicted.predictions
+        )
         return {"accuracy": float((logits.argmax(1) == predicted.label_ids).mean())}
 
     trainer = Trainer(
