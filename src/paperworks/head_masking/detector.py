@@ -139,7 +139,8 @@ class HeadMaskingDetector:
             self._centre, self._spread = np.zeros(1), np.ones(1)
         self.known_scores_ = np.sort(self._combined(each))
         self.offset_ = threshold(self.known_scores_, self.contamination)
-        self.classes_ = [self.model.config.id2label[index] for index in range(self.model.config.num_labels)]
+        names: Any = self.model.config.id2label
+        self.classes_ = [str(names[index]) for index in sorted(names)]
         return self
 
     def score_samples(self, data: Any, *, progress: Progress | None = None) -> np.ndarray:
@@ -176,7 +177,7 @@ class HeadMaskingDetector:
         """Whether a batch of documents has more low scores than known documents have (`metrics.batch_alarm`)."""
         return self.alarm_of(self.p_values(data), level=level)
 
-    def alarm_of(self, chances: Sequence[float], *, level: float = 0.01) -> Alarm:
+    def alarm_of(self, chances: Sequence[float] | np.ndarray, *, level: float = 0.01) -> Alarm:
         """`alarm` of p-values that are there already."""
         return batch_alarm(chances, len(self.known_scores_), level=level)
 

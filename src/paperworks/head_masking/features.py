@@ -44,7 +44,8 @@ class Inputs:
                 raise InputError(f"the tensors of the documents have different lengths: {sorted(lengths)}")
             self._length = lengths.pop()
         else:
-            self._length = len(data.dataset) if isinstance(data, torch.utils.data.DataLoader) else len(data)
+            loader = isinstance(data, torch.utils.data.DataLoader)
+            self._length = len(data.dataset if loader else data)
         if not self._length:
             raise InputError("there are no documents")
 

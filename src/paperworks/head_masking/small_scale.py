@@ -131,7 +131,7 @@ def study_of_digits(seed: int, steps: int = 400) -> Study:
     digits = load_digits(seed)
     torch.manual_seed(seed)
     model = ViTForImageClassification(
-        ViTConfig(
+        ViTConfig(  # type: ignore[call-arg]
             hidden_size=64, num_hidden_layers=4, num_attention_heads=8, intermediate_size=128, image_size=8,
             patch_size=2, num_channels=1, num_labels=7,
         )
@@ -176,7 +176,7 @@ def study_of_text(split: str, seed: int, steps: int = 400) -> Study:
 
     torch.manual_seed(seed)
     model = BertForSequenceClassification(
-        BertConfig(
+        BertConfig(  # type: ignore[call-arg]
             vocab_size=len(tokenizer), hidden_size=64, num_hidden_layers=4, num_attention_heads=8,
             intermediate_size=128, max_position_embeddings=document_model.TOKENS, num_labels=len(kinds),
             pad_token_id=tokenizer.pad_token_id,

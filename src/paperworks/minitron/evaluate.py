@@ -117,8 +117,8 @@ def evaluate_harness(
 ) -> dict[str, dict[str, Any]]:
     """The results of lm-evaluation-harness for a checkpoint folder: `{task: {metric: value}}`.
 
-    `limit` takes the first questions of each task only. Raises `InputError` where the package `lm_eval` is
-    not installed or the folder has no checkpoint.
+    `tasks` are the harness's names or YAML files of one's own. `limit` takes the first questions of each task only.
+    Raises `InputError` where the package `lm_eval` is not installed or the folder has no checkpoint.
     """
     if find_spec("lm_eval") is None:
         raise MissingExtra("lm_eval not installed: run  pip install 'lm_eval[hf]'")

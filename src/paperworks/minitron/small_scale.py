@@ -55,10 +55,15 @@ def tokenizer() -> Any:
     return load_code_model()[1]
 
 
+def _some_modules() -> dict[str, str]:
+    """Every fourth module that the teacher was trained on; all would take ten seconds to tokenise."""
+    return dict(list(modules().items())[::4])
+
+
 @cache
 def code_rows() -> torch.Tensor:
-    """Rows of every fourth module that the teacher was trained on, `[n, LENGTH]`; all would take ten seconds."""
-    return packed(tokenizer(), dict(list(modules().items())[::4]), LENGTH)
+    """Rows of modules that the teacher was trained on, `[n, LENGTH]`."""
+    return packed(tokenizer(), _some_modules(), LENGTH)
 
 
 @cache
@@ -72,7 +77,7 @@ def held_out() -> Calibration:
 def prose_rows(of_held_out: bool = False) -> torch.Tensor:
     """Rows of docstrings alone: English about Python, another distribution than the teacher's source."""
     texts = {}
-    for name, source in modules(held_out=of_held_out).items():
+    for name, source in (modules(held_out=True) if of_held_out else _some_modules()).items():
         try:
             tree = ast.parse(source)
         except SyntaxError:

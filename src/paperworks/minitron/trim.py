@@ -47,12 +47,11 @@ def trim(model: PreTrainedModel, kept: Kept, target: Target) -> PreTrainedModel:
     config._attn_implementation = model.config._attn_implementation
     with torch.device("meta"):
         pruned = type(model)(config)
-    pruned = torch.nn.Module.to(pruned, dtype=model.dtype).to_empty(device=model.device)
     state, new = model.state_dict(), {}
     for name, _ in target.sizes(sizes).tensors():
         source, part, layer = source_name(name, kept)
         new[name] = take(state[source], *selection(part, kept, layer, sizes))
-    pruned.load_state_dict(new, strict=False)
+    pruned.load_state_dict(new, strict=False, assign=True)
     pruned.tie_weights()
     _rotary(pruned, model)
     if model.generation_config is not None:

@@ -8,6 +8,7 @@ and neither has its tokenizer. `python -m paperworks.tiny build document_model` 
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Sequence
 from pathlib import Path
@@ -112,12 +113,9 @@ def make_processor(some: Sequence[Page]) -> LayoutLMv3Processor:
         show_progress=False,
     )
     bpe.train_from_iterator((" ".join(page.words) for page in some), trainer)
-    import json
-
-    facts = json.loads(bpe.to_str())["model"]
-    tokenizer = LayoutLMv3Tokenizer(
-        vocab=facts["vocab"], merges=[tuple(pair) for pair in facts["merges"]], model_max_length=TOKENS
-    )
+    facts: Any = json.loads(bpe.to_str())["model"]
+    merges: Any = [tuple(pair) for pair in facts["merges"]]
+    tokenizer = LayoutLMv3Tokenizer(vocab=facts["vocab"], merges=merges, model_max_length=TOKENS)
     images = LayoutLMv3ImageProcessor(apply_ocr=False, size={"height": PIXELS, "width": PIXELS})
     return LayoutLMv3Processor(images, tokenizer)
 
