@@ -1,7 +1,9 @@
-"""Progress of long work for people: a bar on standard error that goes away at the end."""
+"""What people see beside the result: a bar on standard error that goes away at the end, and warnings of one line."""
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -16,3 +18,15 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int, str], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         task = bars.add_task(what, total=None)
         yield lambda done, total, next_: bars.update(task, completed=done, total=total, description=next_)
+
+
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Warnings of the library as one line each on standard error, at the end."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        try:
+            yield
+        finally:
+            for line in dict.fromkeys(str(warning.message) for warning in caught):
+                print(f"warning: {line}", file=sys.stderr)

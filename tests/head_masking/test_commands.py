@@ -44,7 +44,7 @@ def checkpoint(tmp_path_factory):
     LayoutLMv3ForSequenceClassification(config).save_pretrained(folder / "model")
     processor.save_pretrained(folder / "model")
     to_jsonl(pages, folder / "train")
-    to_jsonl(collection(KNOWN, 5, 2), folder / "valid")
+    to_jsonl(collection(KNOWN, 8, 2), folder / "valid")
     to_jsonl(collection(KINDS[10:12], 3, 3), folder / "other")
     return folder
 
@@ -53,7 +53,9 @@ def checkpoint(tmp_path_factory):
 def detector(checkpoint, tmp_path_factory):
     out = tmp_path_factory.mktemp("fitted") / "detector"
     arguments = ("--train", checkpoint / "train", "--valid", checkpoint / "valid", "--out", out, "--masks", 4)
-    main(["head-masking", "fit", str(checkpoint / "model"), *map(str, arguments)])
+    with pytest.raises(SystemExit) as end:
+        main(["head-masking", "fit", str(checkpoint / "model"), *map(str, arguments)])
+    assert not end.value.code
     return out
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from paperworks.progress import progress_bar
+from paperworks.progress import plain_warnings, progress_bar
 
 if TYPE_CHECKING:
     from paperworks.backward_compatible.aligner import OrthogonalAligner
@@ -49,20 +47,6 @@ def _matched(
         err=True,
     )
     return pairs_old.select(rows_old), pairs_new.select(rows_new), [names[row] for row in rows_old]
-
-
-@contextmanager
-def _plain_warnings() -> Iterator[None]:
-    """Warnings of the library as one line each on standard error."""
-    import warnings
-
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        try:
-            yield
-        finally:
-            for warning in caught:
-                typer.echo(f"warning: {warning.message}", err=True)
 
 
 def _shape(aligner: OrthogonalAligner) -> str:
@@ -116,7 +100,7 @@ def align_command(
 
     pairs_old, pairs_new, _ = _matched(old, new, ids, new_ids, old_column, new_column)
     aligner = OrthogonalAligner(normalize, relaxation, refine, new_model, old_model)
-    with _plain_warnings():
+    with plain_warnings():
         aligner.fit(pairs_new, pairs_old)
     report = aligner.report_
     if not report.usable and not force:
@@ -160,7 +144,7 @@ def apply_command(
 
     fitted = OrthogonalAligner.load(aligner)
     width = fitted.n_features_old_ if old_space else None
-    with _plain_warnings(), progress_bar("rotating") as progress:
+    with plain_warnings(), progress_bar("rotating") as progress:
         transform_file(
             fitted,
             vectors,
@@ -192,7 +176,7 @@ def extend_command(
     from paperworks.backward_compatible.gallery import extend_file
 
     fitted = OrthogonalAligner.load(aligner)
-    with _plain_warnings(), progress_bar("padding") as progress:
+    with plain_warnings(), progress_bar("padding") as progress:
         extend_file(
             fitted,
             vectors,

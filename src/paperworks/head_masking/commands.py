@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from paperworks.progress import progress_bar
+from paperworks.progress import plain_warnings, progress_bar
 
 if TYPE_CHECKING:
     from paperworks.head_masking.detector import HeadMaskingDetector
@@ -36,7 +36,15 @@ Report = Annotated[Path | None, typer.Option(help="Also write an HTML page.")]
 def _load(folder: Path, batch_size: int, device: str) -> HeadMaskingDetector:
     from paperworks.head_masking.detector import HeadMaskingDetector
 
+    _quiet()
     return HeadMaskingDetector.load(folder, batch_size=batch_size, device=device)
+
+
+def _quiet() -> None:
+    """No bars of transformers beside our own."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
 
 
 def _print(data: Any) -> None:
@@ -86,8 +94,10 @@ def fit_command(
     from paperworks.head_masking.documents import read_documents
     from paperworks.head_masking.heads import HeadMask
 
-    documents = [read_documents(path) for path in (train, valid)]
-    foreign = read_documents(outliers) if outliers else None
+    with plain_warnings():
+        documents = [read_documents(path) for path in (train, valid)]
+        foreign = read_documents(outliers) if outliers else None
+    _quiet()
     model, processor = load_classifier(checkpoint)
     detector = HeadMaskingDetector(
         model,
@@ -103,7 +113,7 @@ def fit_command(
         device=device,
         **({} if k is None else {"k": k}),
     )
-    with progress_bar("fitting") as progress:
+    with plain_warnings(), progress_bar("fitting") as progress:
         detector.fit(*documents, outliers=foreign, progress=progress)
     detector.save(out, model_path=str(checkpoint.resolve()))
     choice = detector.choice_
@@ -176,7 +186,8 @@ def score_command(
     from paperworks.head_masking.documents import read_documents
     from paperworks.head_masking.report import write_report
 
-    read = read_documents(documents)
+    with plain_warnings():
+        read = read_documents(documents)
     loaded = _load(detector, batch_size, device)
     with progress_bar("scoring") as progress:
         found = loaded.classify(read, progress=progress)
@@ -235,7 +246,8 @@ def evaluate_command(
     from paperworks.head_masking.documents import read_documents
     from paperworks.head_masking.report import write_report
 
-    both = [read_documents(path) for path in (known, unknown)]
+    with plain_warnings():
+        both = [read_documents(path) for path in (known, unknown)]
     loaded = _load(detector, batch_size, device)
     with progress_bar("evaluating") as progress:
         found = loaded.evaluate(*both, progress=progress)

@@ -25,7 +25,7 @@ from paperworks.head_masking.documents import Document, encode, label_ids, same_
 from paperworks.head_masking.features import Inputs, Passes, Pool, Progress, read_outputs
 from paperworks.head_masking.heads import HeadMask
 from paperworks.head_masking.metrics import Alarm, Metrics, batch_alarm, ood_metrics, p_values, threshold
-from paperworks.head_masking.scores import Outputs, Score
+from paperworks.head_masking.scores import Outputs, Score, score_kind
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -81,6 +81,7 @@ class HeadMaskingDetector:
             raise InputError(f"heads is one of {', '.join(METHODS)} or a HeadMask, not {heads!r}")
         if not 0 < contamination < 1:
             raise InputError(f"contamination {contamination} is not between 0 and 1")
+        score_kind(score)
         self.model = model if device is None else model.to(resolve_device(device))  # type: ignore[arg-type]
         self.processor = processor
         self.score, self.score_options = score, score_options
