@@ -48,6 +48,7 @@ SHAPE: dict[str, Any] = {
     "has_spatial_attention_bias": False,
 }
 VOCABULARY = 2000
+RATE = 1e-3
 TRAIN, VALID = 240, 30
 """Pages of a kind."""
 TRAINING_SEED, VALIDATION_SEED = 1, 2
@@ -171,7 +172,7 @@ def train(
         max_steps=steps,
         per_device_train_batch_size=16,
         per_device_eval_batch_size=32,
-        learning_rate=1e-3,
+        learning_rate=RATE,
         warmup_steps=steps // 10,
         lr_scheduler_type="linear",
         weight_decay=0.01,
