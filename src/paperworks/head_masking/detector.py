@@ -361,12 +361,13 @@ def fingerprint(model: PreTrainedModel) -> str:
 
 
 def load_classifier(path: str | Path) -> tuple[PreTrainedModel, Any]:
-    """A classifier and its processor from a folder or a hub id. Raises `InputError`."""
+    """A classifier in float32 and its processor, from a folder or a hub id. Raises `InputError`."""
+    import torch
     from transformers import AutoConfig, AutoImageProcessor, AutoProcessor, AutoTokenizer
 
     try:
         config = AutoConfig.from_pretrained(path)
-        model = _kind(config).from_pretrained(path).eval()
+        model = _kind(config).from_pretrained(path, dtype=torch.float32).eval()
     except (OSError, ValueError) as error:
         raise InputError(f"cannot load a classifier from {path}: {str(error).splitlines()[0]}") from error
     for loader in (AutoProcessor, AutoImageProcessor, AutoTokenizer):
