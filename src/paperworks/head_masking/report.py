@@ -199,6 +199,7 @@ figure { margin: 0 } figcaption { font-weight: 600 }
 .card h3 { margin: 0 0 .4rem; font-size: 1rem; overflow-wrap: anywhere }
 .pages { display: flex; gap: .6rem; align-items: flex-start }
 .pages > img { width: 9rem } .near { display: flex; flex-direction: column; gap: .4rem; font-size: .8rem }
+.near, .near span { min-width: 0; overflow-wrap: anywhere }
 .near img { width: 3.6rem } .near div { display: flex; gap: .4rem }
 img { border: 1px solid var(--line); height: auto }
 .unknown { color: #c1121f; font-weight: 600 } .known { color: #2a6f97; font-weight: 600 }
