@@ -144,3 +144,12 @@ def test_bad_input_is_refused():
         model.bert.encoder.layer[1].attention.self.value.weight[0, 0] = float("nan")
     with pytest.raises(InputError, match=r"not finite, from bert\.encoder\.layer\.1\.attention.* on"):
         read_outputs(Passes(model), Inputs(inputs(model)), [])
+
+
+def test_a_half_precision_model_gets_pixels_in_its_own_dtype():
+    model = build("vit")
+    batch, masks = inputs(model, 3), masks_of(model)
+    whole, _ = Passes(model)(batch, masks)
+    half, found = Passes(model.bfloat16())(batch, masks)
+    np.testing.assert_allclose(half.features, whole.features, atol=0.1)
+    assert torch.isfinite(found).all()

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -137,7 +138,7 @@ class Passes:
     @torch.no_grad()
     def __call__(self, batch: Batch, masks: Sequence[HeadMask]) -> tuple[Outputs, torch.Tensor]:
         """The outputs without a mask, and the features `[masks, B, d]` under each, on the CPU."""
-        batch = {name: tensor.to(self.model.device) for name, tensor in batch.items()}
+        batch = _moved(batch, self.model)
         seen = _Seen(self)
         with _evaluating(self.model), seen.watching():
             logits = self.model(**batch).logits
@@ -221,6 +222,7 @@ class _Seen:
 
     def __init__(self, passes: Passes) -> None:
         self.passes = passes
+        self.thread = get_ident()  # hooks sit on the model, which another thread may run at the same time
         self.calls: list[_Call] = []
         self.block_output: torch.Tensor | None = None
         self.norms: list[tuple[torch.nn.Module, torch.Tensor, torch.Tensor]] = []
@@ -246,20 +248,24 @@ class _Seen:
             yield
 
     def _calls(self, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.calls.append(_Call(args, kwargs))
+        if get_ident() == self.thread:
+            self.calls.append(_Call(args, kwargs))
 
     def _last_block(self, _: Any, __: Any, output: Any) -> None:
-        self.block_output = _first(output)
+        if get_ident() == self.thread:
+            self.block_output = _first(output)
 
     def _norm(self, module: torch.nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        if torch.is_tensor(output) and args:
+        if get_ident() == self.thread and torch.is_tensor(output) and args:
             self.norms.append((module, args[0], output))
 
     def _base(self, _: Any, __: Any, output: Any) -> None:
-        self.last_hidden = _first(output)
+        if get_ident() == self.thread:
+            self.last_hidden = _first(output)
 
     def _linear(self, _: Any, args: tuple[Any, ...]) -> None:
-        self.penultimate = args[0] if args[0].ndim == 2 else args[0].flatten(1, -2).mean(1)
+        if get_ident() == self.thread:
+            self.penultimate = args[0] if args[0].ndim == 2 else args[0].flatten(1, -2).mean(1)
 
     @property
     def tail(self) -> Callable[[torch.Tensor], torch.Tensor] | None:
@@ -315,7 +321,7 @@ def _where(passes: Passes, batch: Batch) -> str:
         for layer in passes.layers:
             handle = passes.model.get_submodule(layer.name).register_forward_hook(hook(layer.name))
             stack.callback(handle.remove)
-        passes.model(**{name: tensor.to(passes.model.device) for name, tensor in batch.items()})
+        passes.model(**_moved(batch, passes.model))
     return f", from {found[0]} on" if found else ""
 
 
@@ -358,6 +364,14 @@ def _has_class_token(model: PreTrainedModel) -> bool:
     if model.main_input_name != "pixel_values":
         return True
     return any(name.endswith("cls_token") for name, _ in model.named_parameters())
+
+
+def _moved(batch: Batch, model: PreTrainedModel) -> dict[str, torch.Tensor]:
+    """The tensors on the model's device, pixels and other real numbers in its dtype."""
+    return {
+        name: tensor.to(model.device, model.dtype if tensor.is_floating_point() else None)
+        for name, tensor in batch.items()
+    }
 
 
 @contextmanager
