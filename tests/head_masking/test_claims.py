@@ -58,8 +58,8 @@ def test_a_study_reads_known_and_unknown_digits_under_the_same_masks(monkeypatch
     assert len(study.masks) == 4
     assert study.masks[0].masked == 0
     assert set(study.reference.labels) == set(range(7))
-    assert set(study.unknown["kinds"].labels) == {-1}
-    assert len(study.unknown["kinds"].labels) > 200
+    assert set(study.unknown.labels) == {-1}
+    assert len(study.unknown.labels) > 200
     accuracy = (study.known.base.logits.argmax(1) == study.known.labels).mean()
     assert accuracy > 0.7
     whole = study.metrics("mahalanobis")
@@ -69,6 +69,27 @@ def test_a_study_reads_known_and_unknown_digits_under_the_same_masks(monkeypatch
     assert study.chosen("energy") == 0
     assert study.chosen() in range(4)
     assert np.array_equal(study.reference.under(0).features, study.reference.base.features)
+
+
+def test_scans_of_all_kinds_are_read_under_the_masks_of_the_study(monkeypatch):
+    for name in ("REFERENCE", "VALIDATION", "TEST", "UNKNOWN", "SCANS"):
+        monkeypatch.setattr(small_scale, name, 3)
+    monkeypatch.setattr(small_scale, "MASKS", 2)
+    read, real = [], small_scale.read_outputs
+    monkeypatch.setattr(
+        small_scale,
+        "read_outputs",
+        lambda passes, inputs, masks, **rest: read.append(masks) or real(passes, inputs, masks, **rest),
+    )
+    study, scans = small_scale.study_of_split("a", 0), small_scale.scans_of_split("a", 0)
+    assert len(read) == 5
+    assert all(masks == study.masks for masks in read)
+    assert set(study.unknown.labels) == {-1}
+    assert len(study.unknown.labels) == 3 * 4
+    assert sorted(study.known.labels) == sorted(3 * list(range(10)))
+    assert sorted(scans.labels) == sorted(3 * 4 * [-1] + 3 * list(range(10)))
+    assert study.metrics("mahalanobis").n_unknown == 3 * 4
+    assert study.metrics("mahalanobis", 0, scans).n_unknown == 3 * len(KINDS)
 
 
 def test_an_experiment_runs_and_is_judged(tmp_path, monkeypatch):

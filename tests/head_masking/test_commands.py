@@ -5,6 +5,7 @@ import json
 
 import pytest
 import torch
+from PIL import Image
 
 from paperworks.cli import main
 from paperworks.tiny import document_model
@@ -92,10 +93,61 @@ def test_documents_are_scored_with_a_report_and_an_alarm(checkpoint, detector, t
     page = report.read_text()
     assert page.count('<div class="card">') == 6
     assert page.count("data:image/png") > 6 * 2  # each page with its nearest known ones
+    assert page.count("speak against it") >= 3  # the words, heads and patches of three pages
+    assert page.count('<i style="left') >= 3
     assert "http" not in page.replace("http-equiv", "")
     status, out, _ = run(capsys, "score", detector, checkpoint / "other", "--json")
-    told = json.loads(out)["documents"]
-    assert [float(row["score"]) for row in rows] == [one["score"] for one in told]
+    told = json.loads(out)
+    assert [float(row["score"]) for row in rows] == [one["score"] for one in told["documents"]]
+    assert told["explanations"] == {}
+
+
+def test_the_lowest_scores_are_explained(checkpoint, detector, capsys):
+    from paperworks.head_masking import HeadMaskingDetector, read_documents
+
+    status, out, err = run(capsys, "score", detector, checkpoint / "other", "--json", "--explain", 2)
+    assert status == 0, err
+    told = json.loads(out)
+    lowest = sorted(told["documents"], key=lambda one: one["score"])[:2]
+    assert list(told["explanations"]) == [one["id"] for one in lowest]
+    loaded = HeadMaskingDetector.load(detector)
+    document = next(one for one in read_documents(checkpoint / "other") if one.id == lowest[0]["id"])
+    assert told["explanations"][document.id] == json.loads(json.dumps(loaded.explain(document).to_dict()))
+    assert len(told["explanations"][document.id]["nearest"]) == 3
+    status, _, err = run(capsys, "score", detector, checkpoint / "other", "--explain", 2)
+    assert status == 2
+    assert "--json or --report" in err
+
+
+def test_rejected_documents_that_are_alike_are_proposed_as_a_new_kind(checkpoint, detector, tmp_path, capsys):
+    Image.new("L", (448, 576), 0).save(tmp_path / "black.png")
+    rows = [
+        {"id": f"ticket {number}", "image": "black.png", "words": ["Seat", "Row", f"copy{number}"],
+         "boxes": [[0, 0, 9, 9], [500, 500, 900, 900], [900, 900, 999, 999]]}
+        for number in range(6)
+    ]  # fmt: skip
+    known = [json.loads(line) for line in (checkpoint / "valid" / "documents.jsonl").read_text().splitlines()]
+    for row in known:
+        row["image"] = str(checkpoint / "valid" / row["image"])
+    (tmp_path / "inbox.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows + known))
+    report = tmp_path / "report.html"
+    status, out, err = run(
+        capsys, "score", detector, tmp_path / "inbox.jsonl", "--json", "--report", report, "--explain", 0
+    )
+    assert status == 0, err
+    told = json.loads(out)
+    groups = [group for group in told["groups"] if set(group["documents"]) & {row["id"] for row in rows}]
+    assert len(groups) == 1
+    assert set(groups[0]["documents"]) == {row["id"] for row in rows}
+    assert set(groups[0]["words"]) == {"seat", "row"}
+    page = report.read_text()
+    assert page.count('<div class="card group">') == len(told["groups"])
+    assert "typical words: row, seat" in page or "typical words: seat, row" in page
+    assert "speak against" not in page
+    status, out, _ = run(
+        capsys, "score", detector, tmp_path / "inbox.jsonl", "--out", tmp_path / "scores.csv"
+    )
+    assert "a new kind? 6 of them are like ticket" in out
 
 
 def test_known_and_unknown_documents_are_evaluated_beside_all_heads(checkpoint, detector, tmp_path, capsys):

@@ -58,7 +58,11 @@ def test_what_masks_share_is_computed_once(family):
     names = list(masks[0])
     for depth in range(len(passes.blocks)):
         prefixes = {tuple(mask[name] for name in names[: depth + 1]) for mask in masks}
-        assert runs[depth] == 1 + len(prefixes)
+        unmasked = tuple(masks[0][name] for name in names[: depth + 1])
+        assert unmasked in prefixes
+        assert runs[depth] == len(
+            prefixes
+        )  # what is not masked is the pass without a mask, which runs always
 
 
 def test_the_mean_is_over_text_tokens_that_count():
@@ -118,6 +122,45 @@ def test_a_model_is_left_in_the_mode_and_without_the_hooks_that_it_had():
     Passes(model)(inputs(model), masks_of(model))
     assert model.training
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def test_a_model_in_training_mode_evaluates_until_its_last_thread_is_done():
+    from concurrent.futures import ThreadPoolExecutor
+    from threading import Barrier, Event
+
+    model = build("bert").train()
+    model.dropout.eval()  # as for a frozen part
+    modes = [module.training for module in model.modules()]
+    batch, masks = inputs(model), masks_of(model)[:1]
+    inside, both, first_is_done = Event(), Barrier(2, timeout=60), Event()
+    seen, calls = [], {"first": 0, "second": 0}
+
+    def pool(name):
+        def of(hidden, _):
+            calls[name] += 1
+            if calls[name] == 2:  # under the mask, after the pass without one
+                inside.set()
+                both.wait()
+                if name == "second":
+                    first_is_done.wait(60)
+                    seen.append(model.training)
+            return hidden[:, 0]
+
+        return of
+
+    def read(name):
+        features = Passes(model, pool(name))(batch, masks)[1]
+        if name == "first":
+            first_is_done.set()
+        return features
+
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(read, "first")
+        assert inside.wait(60)
+        second = threads.submit(read, "second")
+        assert torch.equal(first.result(), second.result())
+    assert seen == [False]
+    assert [module.training for module in model.modules()] == modes
 
 
 def test_bad_input_is_refused():

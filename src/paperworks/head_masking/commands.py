@@ -171,26 +171,43 @@ def score_command(
     alarm: Annotated[
         float | None, typer.Option(help="Also test all documents as one batch, at this level: 0.01.")
     ] = None,
+    explain: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Say of the N lowest scores what speaks against them, in --json and --report (there 3 by default).",
+        ),
+    ] = None,
     report: Report = None,
     batch_size: BatchSize = 16,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """The class of each document or none, its score (below 0: unknown) and its p-value.
+    """The class of each document or none, its score (below 0: unknown) and its p-value; groups of unknown ones.
 
     Example:  paperworks head-masking score detector inbox.jsonl --out scores.csv --report inbox.html
     """
     import io
 
+    import numpy as np
+
+    from paperworks.errors import InputError
     from paperworks.files import write_text
     from paperworks.head_masking.documents import read_documents
+    from paperworks.head_masking.groups import new_kinds
     from paperworks.head_masking.report import write_report
 
+    if explain and not (as_json or report):
+        raise InputError("--explain is told in --json or --report: give one")
     with plain_warnings():
         read = read_documents(documents)
     loaded = _load(detector, batch_size, device)
     with progress_bar("scoring") as progress:
-        found = loaded.classify(read, progress=progress)
+        outputs, features = loaded.outputs(read, progress=progress)
+    scores = loaded.score_outputs(outputs, features)
+    found = loaded.findings(outputs.logits, scores)
+    rejected = [index for index, finding in enumerate(found) if finding.label is None]
+    groups = new_kinds(read, features[0], rejected, loaded.reference_[0].mean(0))
     rows = [
         {
             "id": document.id,
@@ -205,9 +222,20 @@ def score_command(
         loaded.alarm_of([finding.p_value for finding in found], level=alarm) if alarm is not None else None
     )
     if report:
-        write_report(report, loaded, read)
+        write_report(report, loaded, read, explain=3 if explain is None else explain)
     if as_json:
-        _print({"documents": rows, "alarm": None if batch is None else vars(batch)})
+        lowest = np.argsort(scores, kind="stable")[: explain or 0]
+        _print(
+            {
+                "documents": rows,
+                "alarm": None if batch is None else vars(batch),
+                "groups": [
+                    {"documents": [read[index].id for index in group.members], "words": group.words}
+                    for group in groups
+                ],
+                "explanations": {read[index].id: loaded.explain(read[index]).to_dict() for index in lowest},
+            }
+        )
         return
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
@@ -217,6 +245,9 @@ def score_command(
         write_text(out, text.getvalue())
         unknown = sum(finding.label is None for finding in found)
         print(f"{unknown} of {len(rows)} documents are of no known kind → {out}")
+        for group in groups:
+            words = f" ({', '.join(group.words)})" if group.words else ""
+            print(f"a new kind? {len(group.members)} of them are like {read[group.members[0]].id}{words}")
     else:
         print(text.getvalue(), end="")
     if batch is not None:

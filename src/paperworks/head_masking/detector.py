@@ -22,6 +22,13 @@ from paperworks.errors import InputError
 from paperworks.files import replacing, write_json
 from paperworks.head_masking.choose import METHODS, Choice, Split, choose, fit_with
 from paperworks.head_masking.documents import Document, encode, label_ids, same_documents
+from paperworks.head_masking.explain import (
+    Explanation,
+    head_effects,
+    nearest_known,
+    patch_effects,
+    word_effects,
+)
 from paperworks.head_masking.features import Inputs, Passes, Pool, Progress, read_outputs
 from paperworks.head_masking.heads import HeadMask
 from paperworks.head_masking.metrics import Alarm, Metrics, batch_alarm, ood_metrics, p_values, threshold
@@ -200,6 +207,21 @@ class HeadMaskingDetector:
         """The scores `[N]` of what `outputs` gave."""
         each = [score(replace(base, features=own)) for score, own in zip(self.scores_, features, strict=True)]
         return self._combined(np.stack(each))
+
+    def explain(self, document: Document) -> Explanation:
+        """Why a document has its score: its nearest known ones, and the heads, words and patches that speak for or
+        against it. Takes a pass for each word (of the first 64) and patch (of 20), and up to one for each head.
+
+        Raises `InputError` for a detector that is not fitted, or has no processor.
+        """
+        _, features = self.outputs([document])
+        read = next(self.inputs([document]).batches(1))
+        return Explanation(
+            nearest_known(self, features)[0] if self.documents_ else [],
+            head_effects(self, document),
+            word_effects(self, document) if "input_ids" in read else [],
+            patch_effects(self, document) if "pixel_values" in read else [],
+        )
 
     def save(self, folder: str | Path, *, model_path: str | None = None) -> None:
         """Write `detector.json`, `head_mask.json` and `reference.safetensors`; the model itself is not copied.

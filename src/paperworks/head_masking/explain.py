@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from paperworks.head_masking.detector import HeadMaskingDetector
 
 
+GRID = (5, 4)
+"""Rows and columns of the patches of a page."""
+
+
 @dataclass(frozen=True)
 class Effect:
     """Something that was left out, and how much the score rose: a head `("…output.dense", 3)`, a word `(5, "Total")`,
@@ -28,6 +32,35 @@ class Effect:
 
     what: tuple[int | str, ...]
     rise: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a document has its score: `nearest` known documents with their distances, and the effects of heads, words and
+    patches, the largest rise first. Empty is what the document or the detector has not: known documents where it was
+    fitted on encoded data, words for an image model, patches for a text model."""
+
+    nearest: list[tuple[Document, float]]
+    heads: list[Effect]
+    words: list[Effect]
+    patches: list[Effect]
+
+    def to_dict(self, n: int = 5) -> dict[str, Any]:
+        """As JSON: the nearest, and of each kind of effect the first `n` that speak against the document."""
+        return {
+            "nearest": [
+                {"id": document.id, "label": document.label, "distance": distance}
+                for document, distance in self.nearest
+            ],
+            **{
+                name: [
+                    {"what": list(effect.what), "rise": effect.rise}
+                    for effect in effects[:n]
+                    if effect.rise > 0
+                ]
+                for name, effects in (("heads", self.heads), ("words", self.words), ("patches", self.patches))
+            },
+        }
 
 
 def nearest_known(
@@ -55,7 +88,8 @@ def nearest_known(
 
 
 def head_effects(detector: HeadMaskingDetector, document: Document) -> list[Effect]:
-    """Every head that is not masked yet left out too, in the document alone; the largest rise first.
+    """Every head that is not masked yet left out too, in the document alone; the largest rise first. The last head of a
+    layer stays. Of an ensemble, the first mask is asked.
 
     The reference keeps the detector's mask, so this asks what the head adds to the distance, not which mask to choose.
     """
@@ -89,7 +123,7 @@ def word_effects(detector: HeadMaskingDetector, document: Document, limit: int =
 
 
 def patch_effects(
-    detector: HeadMaskingDetector, document: Document, grid: tuple[int, int] = (5, 4)
+    detector: HeadMaskingDetector, document: Document, grid: tuple[int, int] = GRID
 ) -> list[Effect]:
     """Each patch of a grid (rows, columns) over the image painted in the page's own commonest grey; the largest rise
     first. Raises `InputError` for a document without an image."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from threading import get_ident
+from threading import Lock, get_ident
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -140,13 +140,15 @@ class Passes:
         """The outputs without a mask, and the features `[masks, B, d]` under each, on the CPU."""
         batch = _moved(batch, self.model)
         seen = _Seen(self)
-        with _evaluating(self.model), seen.watching():
-            logits = self.model(**batch).logits
-        whole = self._pool(seen, batch)
-        self._check(whole, batch)
-        base = Outputs(features=_numpy(whole), logits=_numpy(logits), penultimate=_numpy(seen.penultimate))
-        found = torch.empty(len(masks), *whole.shape)
         with _evaluating(self.model):
+            with seen.watching():
+                logits = self.model(**batch).logits
+            whole = self._pool(seen, batch)
+            self._check(whole, batch)
+            base = Outputs(
+                features=_numpy(whole), logits=_numpy(logits), penultimate=_numpy(seen.penultimate)
+            )
+            found = torch.empty(len(masks), *whole.shape)
             if self.blocks is None or seen.tail is None:
                 self._one_by_one(batch, masks, found)
             else:
@@ -154,7 +156,7 @@ class Passes:
                 todo = list(range(len(masks)))
                 self._walk(
                     0,
-                    seen.calls[0].hidden,
+                    seen.hidden(0),
                     todo,
                     masks,
                     seen,
@@ -162,7 +164,7 @@ class Passes:
                         own, self._pool_hidden(tail(hidden), batch).float().cpu()
                     ),
                 )
-        self._check(found, batch)
+            self._check(found, batch)
         return base, found
 
     def _check(self, features: torch.Tensor, batch: Batch) -> None:
@@ -193,9 +195,14 @@ class Passes:
         groups: dict[tuple[int, ...], list[int]] = {}
         for member in members:
             groups.setdefault(masks[member][self.layers[depth].name], []).append(member)
-        for group in groups.values():
-            with masked_heads(self.model, masks[group[0]]):
-                deeper = seen.calls[depth].again(self.blocks[depth], hidden)
+        for heads, group in groups.items():
+            if hidden is seen.hidden(depth) and all(
+                heads
+            ):  # nothing masked so far: the pass without a mask has it
+                deeper = seen.hidden(depth + 1)
+            else:
+                with masked_heads(self.model, masks[group[0]]):
+                    deeper = seen.calls[depth].again(self.blocks[depth], hidden)
             self._walk(depth + 1, deeper, group, masks, seen, leaf)
 
     def _pool(self, seen: _Seen, batch: Batch) -> torch.Tensor:
@@ -266,6 +273,13 @@ class _Seen:
     def _linear(self, _: Any, args: tuple[Any, ...]) -> None:
         if get_ident() == self.thread:
             self.penultimate = args[0] if args[0].ndim == 2 else args[0].flatten(1, -2).mean(1)
+
+    def hidden(self, depth: int) -> torch.Tensor:
+        """What block `depth` was called with; after the last block, what that gave."""
+        if depth < len(self.calls):
+            return self.calls[depth].hidden
+        assert self.block_output is not None
+        return self.block_output
 
     @property
     def tail(self) -> Callable[[torch.Tensor], torch.Tensor] | None:
@@ -374,14 +388,28 @@ def _moved(batch: Batch, model: PreTrainedModel) -> dict[str, torch.Tensor]:
     }
 
 
+_EVALUATING: dict[torch.nn.Module, tuple[int, list[torch.nn.Module]]] = {}
+"""Models in use: by how many, and which of their modules were in training mode."""
+_LOCK = Lock()
+
+
 @contextmanager
 def _evaluating(model: PreTrainedModel) -> Iterator[None]:
-    was_training = model.training
-    model.eval()
+    """The model in evaluation mode until its last user, of any thread, is done; then as the first one found it."""
+    with _LOCK:
+        users, training = _EVALUATING.get(model) or (0, [one for one in model.modules() if one.training])
+        _EVALUATING[model] = users + 1, training
+        model.eval()
     try:
         yield
     finally:
-        model.train(was_training)
+        with _LOCK:
+            users, training = _EVALUATING.pop(model)
+            if users > 1:
+                _EVALUATING[model] = users - 1, training
+            else:
+                for one in training:
+                    one.training = True
 
 
 def _first(output: Any) -> torch.Tensor:

@@ -1,5 +1,5 @@
-"""One HTML page about a detector and the documents that it read: histogram, ROC, threshold, suspects and their
-nearest."""
+"""One HTML page about a detector and the documents that it read: histogram, ROC, threshold, suspects with their nearest
+and what speaks against them, and groups of rejected documents."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import numpy as np
 from paperworks.errors import InputError
 from paperworks.files import write_text
 from paperworks.head_masking.documents import Document
-from paperworks.head_masking.explain import nearest_known, word_effects
+from paperworks.head_masking.explain import GRID, Explanation, nearest_known
+from paperworks.head_masking.groups import new_kinds
 from paperworks.head_masking.metrics import Metrics, roc_points
 
 if TYPE_CHECKING:
@@ -76,12 +77,13 @@ def write_report(
     found: Metrics | None = None,
     unmasked: Metrics | None = None,
     suspects: int = 12,
-    words: bool = True,
+    explain: int = 3,
 ) -> None:
     """Write the page. `known` are documents in use, or known ones where `unknown` are given to tell them apart.
 
-    `found` and `unmasked` are the metrics with the mask and without; `words` also shows whose absence lowers the doubt,
-    which takes as many passes as a suspect has words.
+    `found` and `unmasked` are the metrics with the mask and without. Of the `suspects`, the documents with the lowest
+    scores, the first `explain` are explained by what speaks against them, which takes a hundred passes or more each
+    (`HeadMaskingDetector.explain`).
     """
     from jinja2 import Environment
 
@@ -113,15 +115,23 @@ def write_report(
                 {"id": one.id, "label": one.label, "distance": far, "picture": thumbnail(one, 120)}
                 for one, far in near
             ],
-            "words": [
-                effect.what[1]
-                for effect in word_effects(detector, documents[index], 48)[:5]
-                if effect.rise > 0
-            ]
-            if words and documents[index].words
-            else [],
+            "against": against(detector.explain(documents[index]), list(detector.masks_[0]))
+            if place < explain
+            else {},
         }
-        for index, near in zip(order, nearest, strict=True)
+        for place, (index, near) in enumerate(zip(order, nearest, strict=True))
+    ]
+    rejected = [index for index, finding in enumerate(findings) if finding.label is None]
+    groups = [
+        {
+            "size": len(group.members),
+            "words": group.words,
+            "members": [
+                {"id": documents[index].id, "picture": thumbnail(documents[index], 120)}
+                for index in group.members[:4]
+            ],
+        }
+        for group in new_kinds(documents, features[0], rejected, detector.reference_[0].mean(0))
     ]
     choice = detector.choice_.to_dict()
     chosen = next((one for one in choice["candidates"] if one["mask"] == detector.masks_[0].to_dict()), None)
@@ -133,7 +143,6 @@ def write_report(
     if drawn := masks(choice["candidates"], chosen):
         figures["The choice of the heads"] = drawn
     page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(PAGE)
-    flagged = sum(finding.label is None for finding in findings)
     write_text(
         path,
         page.render(
@@ -143,7 +152,9 @@ def write_report(
             masked=detector.masks_[0].masked,
             heads=detector.masks_[0].heads,
             documents=len(documents),
-            flagged=flagged,
+            flagged=len(rejected),
+            groups=groups,
+            grid=GRID,
             figures={name: _png(figure) for name, figure in figures.items()},
             cards=cards,
             metrics=[
@@ -151,6 +162,21 @@ def write_report(
             ],
         ),
     )
+
+
+def against(explanation: Explanation, layers: Sequence[str], n: int = 5) -> dict[str, list[Any]]:
+    """What speaks against a document, `n` of each at most: `words`; `heads` as "head 3 of layer 1", counted from 1; and
+    three `patches`, as left and top in % of the page."""
+    words, heads, patches = (
+        [effect.what for effect in effects[:n] if effect.rise > 0]
+        for effects in (explanation.words, explanation.heads, explanation.patches)
+    )
+    rows, columns = GRID
+    return {
+        "words": [word for _, word in words],
+        "heads": [f"head {int(head) + 1} of layer {layers.index(str(layer)) + 1}" for layer, head in heads],
+        "patches": [(100 * int(column) / columns, 100 * int(row) / rows) for row, column in patches[:3]],
+    }
 
 
 def thumbnail(document: Document, width: int = 220) -> str:
@@ -198,7 +224,10 @@ figure { margin: 0 } figcaption { font-weight: 600 }
 .card { border: 1px solid var(--line); border-radius: 8px; padding: .8rem; min-width: 0 }
 .card h3 { margin: 0 0 .4rem; font-size: 1rem; overflow-wrap: anywhere }
 .pages { display: flex; gap: .6rem; align-items: flex-start }
-.pages > img { width: 9rem } .near { display: flex; flex-direction: column; gap: .4rem; font-size: .8rem }
+.page { position: relative; width: 9rem; flex: none } .page img { display: block; width: 100%; box-sizing: border-box }
+.page i { position: absolute; box-sizing: border-box; width: {{ 100 / grid[1] }}%; height: {{ 100 / grid[0] }}% }
+.page i { border: 2px solid #c1121f }
+.near { display: flex; flex-direction: column; gap: .4rem; font-size: .8rem }
 .near, .near span { min-width: 0; overflow-wrap: anywhere }
 .near img { width: 3.6rem } .near div { display: flex; gap: .4rem }
 img { border: 1px solid var(--line); height: auto }
@@ -218,12 +247,22 @@ format(one.auroc) }}</td><td>{{ "%.3f" | format(one.fpr95) }}</td> <td>{{ "%.3f"
 class="figures">{% for name, picture in figures.items() %}<figure><figcaption>{{ name }}</figcaption> <img alt="{{
 name }}" src="data:image/png;base64,{{ picture }}"></figure>{% endfor %}</div> <h2>The most suspicious
 documents</h2><div class="cards"> {% for card in cards %}<div class="card"><h3>{{ card.id }}</h3> <div
-class="pages">{% if card.picture %}<img alt="{{ card.id }}" src="data:image/png;base64,{{ card.picture }}">{% endif %}
+class="pages">{% if card.picture %}<div class="page"><img alt="{{ card.id }}" src="data:image/png;base64,{{
+card.picture }}">{% for left, top in card.against.patches %}<i style="left: {{ left }}%; top: {{ top }}%"></i>{% endfor
+%}</div>{% endif %}
 <div class="near">{% if card.nearest %}<span>nearest known</span>{% endif %} {% for one in card.nearest %}<div>{% if
 one.picture %}<img alt="" src="data:image/png;base64,{{ one.picture }}">{% endif %} <span>{{ one.label }}<br>{{ one.id
 }}<br>{{ "%.3f" | format(one.distance) }}</span></div>{% endfor %}</div></div> <p>{% if card.finding.label %}<span
 class="known">{{ card.finding.label }}</span> {% else %}<span class="unknown">unknown</span>, would be filed as {{
 card.finding.predicted }}{% endif %}; score {{ "%.3g" | format(card.finding.score) }} from the threshold, p = {{
-"%.3g" | format(card.finding.p_value) }} {% if card.truth %}<br>labelled {{ card.truth }}{% endif %} {% if card.words
-%}<br>words that speak against it: {{ card.words | join(", ") }}{% endif %}</p></div> {% endfor %}</div></body></html>
+"%.3g" | format(card.finding.p_value) }} {% if card.truth %}<br>labelled {{ card.truth }}{% endif %} {% for name in
+("words", "heads") if card.against[name] %}<br>{{ name }} that speak against it: {{ card.against[name] | join(", ")
+}}{% endfor %}{% if card.against.patches %}<br>so do the framed parts of the page{% endif %}</p></div>
+{% endfor %}</div>
+{% if groups %}<h2>New kinds?</h2><p>Rejected documents that are alike, the most typical first.</p><div class="cards">
+{% for group in groups %}<div class="card group"><h3>{{ group.size }} documents</h3><div class="pages">
+{% for one in group.members %}<div class="near">{% if one.picture %}<img alt="{{ one.id }}"
+src="data:image/png;base64,{{ one.picture }}">{% endif %}<span>{{ one.id }}</span></div>{% endfor %}</div>
+{% if group.words %}<p>typical words: {{ group.words | join(", ") }}</p>{% endif %}</div>{% endfor %}</div>{% endif %}
+</body></html>
 """
