@@ -64,9 +64,21 @@ METHODS = (
     Method("focusllm", "2408.11745", "FocusLLM", "Read long documents by parallel decoding"),
     Method("trackgo", "2408.11475", "TrackGo", "Steer video generation with masks and arrows"),
     Method("grab", "2408.11817", "GRAB", "Measure how well multimodal models read charts"),
-    Method("counting", "2408.11721", "Iterative object count", "Generate the asked-for number of objects"),
+    Method(
+        "counting",
+        "2408.11721",
+        "Iterative object count",
+        "Generate the asked-for number of objects",
+        ("torch", "transformers", "diffusers", "accelerate", "PIL"),
+    ),
     Method("crossformer", "2408.11812", "CrossFormer", "One robot policy for many bodies"),
-    Method("frap", "2408.11706", "FRAP", "Weight prompt tokens so that images show every object"),
+    Method(
+        "frap",
+        "2408.11706",
+        "FRAP",
+        "Weight prompt tokens so that images show every object",
+        ("torch", "transformers", "diffusers", "accelerate", "PIL"),
+    ),
     Method(
         "head_masking",
         "2408.11237",

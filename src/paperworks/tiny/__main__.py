@@ -6,7 +6,8 @@ import argparse
 from importlib import import_module
 from pathlib import Path
 
-MODELS = ("code_model", "document_model")
+MODELS = {"code_model": "code_model", "document_model": "document_model", "scene_model": "scene_training"}
+"""The shipped models, and the module that makes each."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -19,7 +20,7 @@ def main(arguments: list[str] | None = None) -> None:
     build.add_argument("--steps", type=int, help="optimiser steps; default: those of the shipped model")
     build.add_argument("--seed", type=int, default=0)
     given = parser.parse_args(arguments)
-    module = import_module(f"paperworks.tiny.{given.name}")
+    module = import_module(f"paperworks.tiny.{MODELS[given.name]}")
     options = {"steps": given.steps} if given.steps else {}
     facts = module.build(given.out or module.FOLDER, seed=given.seed, **options)
     print(f"{facts['parameters']:,} parameters, {facts['tokens']:,} tokens → {given.out or module.FOLDER}")
