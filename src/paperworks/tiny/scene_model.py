@@ -7,9 +7,11 @@ and a `CLIPModel`. `python -m paperworks.tiny build scene_model` makes them agai
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -87,36 +89,40 @@ SCHEDULE: dict[str, Any] = {
 
 
 def make_tokenizer() -> CLIPTokenizer:
-    """A `CLIPTokenizer` whose vocabulary has each of `WORDS` as one token, but for `IN_PIECES`."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    """A `CLIPTokenizer` whose vocabulary has each of `WORDS` as one token, but for `IN_PIECES`.
+
+    The merges are learned here and not with `tokenizers`, which breaks ties in another way at every run.
+    """
     from transformers import CLIPTokenizer
 
     signs = "abcdefghijklmnopqrstuvwxyz0123456789.,-"
-    bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
-    bpe.pre_tokenizer = pre_tokenizers.Whitespace()
-    trainer = trainers.BpeTrainer(
-        vocab_size=10_000,
-        min_frequency=1,
-        end_of_word_suffix="</w>",
-        initial_alphabet=list(signs),
-        show_progress=False,
-    )
-    bpe.train_from_iterator([*sorted(set(WORDS)), *signs], trainer)
-    import json
-
-    merges: Any = [tuple(one) for one in json.loads(bpe.to_str())["model"]["merges"]]
-    merges = [one for one in merges if "".join(one) != f"{IN_PIECES}</w>"]
-    entries = [*signs, *(f"{sign}</w>" for sign in signs), *("".join(one) for one in merges), START, END]
-    vocabulary = {entry: number for number, entry in enumerate(dict.fromkeys(entries))}
+    words = [[*word[:-1], f"{word[-1]}</w>"] for word in sorted(set(WORDS))]
+    merges: list[tuple[str, str]] = []
+    while pairs := Counter(pair for word in words for pair in pairwise(word)):
+        best = min(pairs, key=lambda pair: (-pairs[pair], pair))
+        merges.append(best)
+        words = [_merged(word, best) for word in words]
+    merges.remove(next(pair for pair in merges if "".join(pair) == f"{IN_PIECES}</w>"))
+    entries = [*signs, *(f"{sign}</w>" for sign in signs), *("".join(pair) for pair in merges), START, END]
     return CLIPTokenizer(
-        vocab=vocabulary,
-        merges=merges,
+        vocab={entry: number for number, entry in enumerate(dict.fromkeys(entries))},
+        merges=cast(Any, merges),
         bos_token=START,
         eos_token=END,
         pad_token=END,
         unk_token=END,
         model_max_length=TOKENS,
     )
+
+
+def _merged(word: list[str], pair: tuple[str, str]) -> list[str]:
+    found: list[str] = []
+    for piece in word:
+        if found and (found[-1], piece) == pair:
+            found[-1] += piece
+        else:
+            found.append(piece)
+    return found
 
 
 def empty_pipeline(tokenizer: Any) -> StableDiffusionPipeline:
