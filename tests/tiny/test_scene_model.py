@@ -127,4 +127,4 @@ def test_the_semantic_model_tells_kinds_apart(pipeline):
 def test_the_card_tells_of_these_weights():
     facts = json.loads((scene_model.FOLDER / "training.json").read_text())
     assert facts["parameters"] < 7e6
-    assert set(facts["curves"]) == {"vae", "unet", "density", "centres", "clip"}
+    assert set(facts["curves"]) == {"vae", "unet", "few_steps", "density", "centres", "clip"}

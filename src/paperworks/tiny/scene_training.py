@@ -5,7 +5,7 @@ Every part is saved as it is trained and resumed; a GPU makes all of them in min
 
 from __future__ import annotations
 
-import math
+import copy
 import os
 import platform
 import time
@@ -27,9 +27,20 @@ from paperworks.training import fit
 
 SCENES = 100_000
 """Pictures that the autoencoder and the drawing model are trained on."""
-BATCH = {"vae": 128, "unet": 256, "counters": 64, "clip": 256}
-TRAINED_STEPS = {"vae": 4000, "unet": 1500, "density": 2000, "centres": 2000, "clip": 1200}
-RATES = {"vae": 1e-3, "unet": 1e-3, "density": 2e-3, "centres": 2e-3, "clip": 1e-3}
+BATCH = {"vae": 128, "unet": 256, "few_steps": 64, "counters": 64, "clip": 256}
+TRAINED_STEPS = {"vae": 4000, "unet": 1500, "few_steps": 330, "density": 2000, "centres": 2000, "clip": 1200}
+RATES = {"vae": 1e-3, "unet": 1e-3, "few_steps": 1.5e-4, "density": 2e-3, "centres": 2e-3, "clip": 1e-3}
+AVERAGES = {
+    "vae": 0.999,
+    "unet": 0.9995,
+    "few_steps": 0.993,
+    "density": 0.999,
+    "centres": 0.999,
+    "clip": 0.999,
+}
+"""Decay of the average of the weights."""
+FEW_STEPS = (6, 6, 6, 8, 8, 12)
+"""Steps of sampling whose noise levels the drawing model is trained on at the end, as often as they stand here."""
 DROPOUT = 0.1
 """Share of captions that are left out, so that guidance works."""
 MIDDLE = (5.5, 6.1)
@@ -71,11 +82,11 @@ def build(
     parts.timed("vae", lambda: train_vae(parts, pipeline.vae, data, todo["vae"]))
     latents = encode(pipeline.vae, data)
     pipeline.vae.register_to_config(scaling_factor=float(1 / latents.float().std()))
+    captions = [scene.caption for scene in scenes]
+    few = [level for n in FEW_STEPS for level in levels_of(pipeline.scheduler, n) * (24 // n)]
+    parts.timed("unet", lambda: train_unet(parts, pipeline, latents, captions, todo["unet"], snapshots))
     parts.timed(
-        "unet",
-        lambda: train_unet(
-            parts, pipeline, latents, [scene.caption for scene in scenes], todo["unet"], snapshots
-        ),
+        "few_steps", lambda: train_unet(parts, pipeline, latents, captions, todo["few_steps"], levels=few)
     )
     density, centres, clip = DensityNetwork(), CentreNetwork(), empty_clip(pipeline.tokenizer)
     parts.timed("density", lambda: train_density(parts, density, todo["density"]))
@@ -115,7 +126,8 @@ class Parts:
         """`training.fit`, with the curve kept."""
         self.facts["curves"][name] = fit(
             nn.ModuleDict(modules), batch, loss, steps=steps, rate=RATES[name], warmup=max(1, min(200, steps // 10)),
-            seed=self.seed, precision=self.precision, folder=self.work, progress=self.progress, what=name, **options,
+            seed=self.seed, precision=self.precision, folder=self.work, progress=self.progress, what=name,
+            average=AVERAGES[name], **options,
         )  # fmt: skip
 
 
@@ -141,7 +153,7 @@ def train_vae(parts: Parts, vae: Any, data: Tensor, steps: int) -> None:
         again = vae.decode(found.mean + found.std * noise).sample
         return (again.float() - own).abs().mean() + 1e-6 * found.kl().float().mean()
 
-    parts.fit("vae", {"vae": vae}, batch, loss, steps, average=0.999)
+    parts.fit("vae", {"vae": vae}, batch, loss, steps)
 
 
 @torch.no_grad()
@@ -157,8 +169,10 @@ def train_unet(
     captions: Sequence[str],
     steps: int,
     snapshots: Sequence[int] = (),
+    levels: Sequence[int] = (),
 ) -> None:
-    """The prediction of `v`; the text encoder is trained along."""
+    """The prediction of `v`; the text encoder is trained along. With `levels`, on these noise levels alone."""
+    name = "few_steps" if levels else "unet"
     unet, text, scheduler = (
         pipeline.unet.to(parts.device),
         pipeline.text_encoder.to(parts.device),
@@ -169,13 +183,14 @@ def train_unet(
     ).input_ids.to(parts.device)
     latents = latents.float() * pipeline.vae.config.scaling_factor
     keep = scheduler.alphas_cumprod.to(parts.device)
+    drawn_from = torch.tensor(list(levels) or range(len(keep)), device=parts.device)
 
     def batch(step: int, generator: torch.Generator) -> tuple[Tensor, ...]:
-        rows = _rows(generator, len(latents), BATCH["unet"])
+        rows = _rows(generator, len(latents), BATCH[name])
         clean = latents[rows]
         dropped = torch.rand(len(rows), generator=generator, device=clean.device) < DROPOUT
         tokens = ids[torch.where(dropped, len(captions), rows)]
-        times = torch.randint(len(keep), (len(rows),), generator=generator, device=clean.device)
+        times = drawn_from[_rows(generator, len(drawn_from), len(rows))]
         noise = torch.randn(clean.shape, generator=generator, device=clean.device)
         a, b = keep[times, None, None, None].sqrt(), (1 - keep[times, None, None, None]).sqrt()
         return a * clean + b * noise, times, tokens, a * noise - b * clean
@@ -189,16 +204,14 @@ def train_unet(
             folder.mkdir(exist_ok=True)
             _write(folder / f"step_{step}.safetensors", averages)
 
-    parts.fit(
-        "unet",
-        {"unet": unet, "text": text},
-        batch,
-        loss,
-        steps,
-        average=0.9995,
-        weight_decay=1e-3,
-        after=after,
-    )
+    parts.fit(name, {"unet": unet, "text": text}, batch, loss, steps, weight_decay=1e-3, after=after)
+
+
+def levels_of(scheduler: Any, n: int) -> list[int]:
+    """The noise levels of a sampling of `n` steps."""
+    own = copy.deepcopy(scheduler)
+    own.set_timesteps(n)
+    return [int(time) for time in own.timesteps]
 
 
 def _targets(scenes: Sequence[Scene]) -> tuple[np.ndarray, np.ndarray]:
@@ -252,7 +265,7 @@ def train_density(parts: Parts, network: DensityNetwork, steps: int) -> None:
         apart = (found.sum((2, 3)) - target.sum((2, 3))) ** 2
         return 10 * ((found - target) ** 2).sum((1, 2, 3)).mean() + 0.1 * apart.sum(1).mean()
 
-    parts.fit("density", {"network": network}, batch, loss, steps, average=0.999)
+    parts.fit("density", {"network": network}, batch, loss, steps)
 
 
 def train_centres(parts: Parts, network: CentreNetwork, steps: int) -> None:
@@ -288,7 +301,7 @@ def train_centres(parts: Parts, network: CentreNetwork, steps: int) -> None:
             found = found + nn.functional.cross_entropy(own_logits, own_target.long(), ignore_index=-1)
         return found
 
-    parts.fit("centres", {"network": network}, batch, loss, steps, average=0.999)
+    parts.fit("centres", {"network": network}, batch, loss, steps)
 
 
 def empty_clip(tokenizer: Any) -> Any:
@@ -343,7 +356,7 @@ def train_clip(
             / 2
         )
 
-    parts.fit("clip", {"clip": clip}, batch, loss, steps, average=0.999, weight_decay=1e-2)
+    parts.fit("clip", {"clip": clip}, batch, loss, steps, weight_decay=1e-2)
 
 
 def _write(path: Path, module: nn.Module) -> None:
@@ -354,11 +367,8 @@ def _write(path: Path, module: nn.Module) -> None:
 
 def save(out: Path, pipeline: Any, density: nn.Module, centres: nn.Module, clip: Any) -> None:
     """Everything in half precision, as it is shipped."""
-    import copy
-
     half = copy.deepcopy(pipeline).to("cpu", torch.float16)
     half.save_pretrained(out)
     copy.deepcopy(clip).to("cpu").half().save_pretrained(out / "clip")
     _write(out / "density.safetensors", density)
     _write(out / "centres.safetensors", centres)
-    assert math.isfinite(float(half.unet.conv_in.weight.float().sum()))
