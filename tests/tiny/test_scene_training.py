@@ -17,7 +17,9 @@ from paperworks.tiny import scene_model, scene_training  # noqa: E402
 def test_a_build_leaves_a_pipeline_that_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scene_training, "BATCH", dict.fromkeys(scene_training.BATCH, 8))
     monkeypatch.setattr(scene_training.os, "cpu_count", lambda: 1)
-    monkeypatch.setattr(scene_model, "gates", lambda pipeline: {"counts": 0.0})  # an untrained model draws noise
+    monkeypatch.setattr(
+        scene_model, "gates", lambda pipeline: {"counts": 0.0}
+    )  # an untrained model draws noise
     facts = scene_training.build(tmp_path, steps=6, seed=3)
     assert facts["steps"]["unet"] == 6
     assert facts["parameters"] == json.loads((tmp_path / "training.json").read_text())["parameters"] < 7e6
