@@ -142,3 +142,8 @@ def test_an_experiment_runs_and_is_judged(number, tmp_path, monkeypatch):
     assert "counting.test.pictures.png" in lab.figures
     assert "palette" in evidence.note
     assert evidence.table.rows[0][0] == "plain"
+
+
+def test_full_scale_says_what_it_needs(tmp_path):
+    with pytest.raises(Skip, match="a counter and a detector of your own"):
+        small_scale.learn(Lab(tmp_path, tmp_path, scale="full"), [], "tokens")
