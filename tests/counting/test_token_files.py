@@ -23,6 +23,7 @@ sys.modules["paperworks"] = None  # it cannot be imported here
 import numpy as np, torch
 from diffusers import DiffusionPipeline
 import safetensors.torch
+torch.set_num_threads({threads})  # rounding depends on it
 """
 DRAW = """
 pipe = DiffusionPipeline.from_pretrained({model!r})
@@ -34,7 +35,7 @@ np.save({out!r}, image.numpy())
 
 
 def test_diffusers_alone_draws_the_same_picture_from_the_saved_folder(tmp_path):
-    script, here = ALONE, {}
+    script, here = ALONE.format(threads=torch.get_num_threads()), {}
     for kind, pipe, guidance in (("sd", stable_diffusion(), 3.0), ("sdxl", sdxl(), 0.0)):
         token = optimize(pipe, PROMPT, 3, "red circles", darkness, Told(5, 3, 4), **FAST)
         assert token.info["best_step"] == 1
