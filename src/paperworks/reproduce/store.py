@@ -22,7 +22,7 @@ from paperworks.claims import Claim, Evidence, Measured, Table, judge
 from paperworks.files import write_json
 
 FORMAT = "paperworks.evidence/1"
-LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "transformers")
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "transformers", "diffusers")
 NOT_MEASURED = {"cli.py", "catalogue.py", "overview.py", "__main__.py", "commands.py"}
 
 
