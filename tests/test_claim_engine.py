@@ -91,6 +91,25 @@ def test_the_lab_names_figures_after_the_claim(tmp_path):
     assert list(lab.seeds(3)) == [4, 5, 6]
 
 
+def test_what_is_shared_is_computed_once_for_all_experiments(tmp_path):
+    calls = []
+
+    def compute():
+        calls.append(1)
+        return {"values": (0, 1, 2)}
+
+    first, second = (Lab(tmp_path / name, tmp_path, shared_folder=tmp_path / "shared") for name in "ab")
+    found = [lab.shared("the same", compute)["values"] for lab in (first, second, first)]
+    assert found == [(0, 1, 2)] * 3
+    assert len(calls) == 1
+    assert second.shared("another", lambda: 5) == 5
+    alone = Lab(tmp_path, tmp_path)
+    assert alone.shared("the same", lambda: 7) == 7
+    with pytest.raises(ZeroDivisionError):
+        first.shared("broken", lambda: 1 / 0)
+    assert second.shared("broken", lambda: 8) == 8
+
+
 def test_the_fingerprint_is_the_same_in_every_process():
     script = (
         "from paperworks.claims import source_of\n"

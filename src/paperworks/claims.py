@@ -14,10 +14,13 @@ from __future__ import annotations
 import hashlib
 import inspect
 import math
+import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from paperworks.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -107,6 +110,23 @@ class Lab:
     scale: Scale = "small"
     report: Callable[[int, int, str], None] = lambda done, total, what: None
     figures: list[str] = field(default_factory=list)
+    shared_folder: Path | None = None
+
+    def shared(self, name: str, compute: Callable[[], Any]) -> Any:
+        """What `compute` returns, computed once for all experiments of one `paperworks reproduce` (and pickled).
+
+        `name` tells it apart from everything else that is shared, so it names all that the result depends on.
+        """
+        if self.shared_folder is None:
+            return compute()
+        from filelock import FileLock
+
+        file = self.shared_folder / f"{hashlib.sha256(name.encode()).hexdigest()}.pickle"
+        with FileLock(file.with_suffix(".lock")):
+            if not file.exists():
+                with replacing(file) as new:
+                    new.write_bytes(pickle.dumps(compute()))
+            return pickle.loads(file.read_bytes())
 
     def seeds(self, n: int) -> range:
         """`n` consecutive seeds, the first of them the run's own."""

@@ -190,13 +190,14 @@ def the_scale_must_be_dynamic(lab: Lab) -> Evidence:
     middle = s.calibrated(lab)
     rows: list[Sequence[str | float | int]] = []
     differences: dict[str, Measured] = {}
-    for name, own in (("close-up and far", asked), ("size of the counter's training", middle)):
+    # The shared tokens last, and the static ones of them first: the first experiment is learning the dynamic ones now.
+    for name, own in (("size of the counter's training", middle), ("close-up and far", asked)):
         if len(own) < 4:
             differences[name] = Measured(float("nan"), OBJECTS, details={"high": float("nan")})
             continue
         after = {
             scale: s.stacked(s.learn(lab, own, f"{scale}, {name}", scale=scale), "after")
-            for scale in ("dynamic", "static")
+            for scale in ("static", "dynamic")
         }
         wrong = {scale: s.off(judge, drawn, own) for scale, drawn in after.items()}
         differences[name] = _paired(wrong["dynamic"], wrong["static"])
@@ -214,7 +215,7 @@ def the_scale_must_be_dynamic(lab: Lab) -> Evidence:
     drift = {
         view or "trained": s.mass_per_object(radii) / s.mass_per_object() for view, radii in s.VIEWS.items()
     }
-    measured, control = differences.values()
+    control, measured = differences.values()
     told = ", ".join(f"{view} {value:.2f}" for view, value in drift.items())
     note = f"Mass per object relative to the training size: {told}. {SCENES}"
     if max(abs(value - 1) for value in drift.values()) < 0.05:
@@ -226,7 +227,7 @@ def the_scale_must_be_dynamic(lab: Lab) -> Evidence:
         table=Table(
             ["runs", "scale", "MAE by the judge", "by the driver", "by the counter"],
             rows,
-            f"{len(asked)} and {len(middle)} runs of {s.STEPS} pictures; the control's are the first seeds whose plain picture "
+            f"{len(asked)} and {len(middle)} runs (close-up and far; size of training) of {s.STEPS} pictures; the control's are the first seeds whose plain picture "
             "has objects of that size.",
         ),
         note=note,

@@ -122,30 +122,38 @@ def learn(
     scale: str = "dynamic",
     steps: int | None = None,
 ) -> list[CountingToken]:
-    """A token for each run: it stands in the number word's place and starts from it, so step 0 is the plain prompt."""
+    """A token for each run: it stands in the number word's place and starts from it, so step 0 is the plain prompt.
+
+    With the counter and driver of `models` the experiments of one `paperworks reproduce` learn the same tokens once.
+    """
     if lab.scale == "full":
         raise Skip(
             "at full scale a counter and a detector of your own are needed: `paperworks counting optimize "
             "stabilityai/sdxl-turbo --counter package.module:name --driver hustvl/yolos-tiny …`, then `evaluate`"
         )
-    pipe, own_counter, own_driver, semantic = models()
-    found: list[CountingToken] = optimize(
-        pipe,
-        [caption(one["kind"], "{token}", one["view"]) for one in asked],
-        [one["count"] for one in asked],
-        [noun(one["kind"]) for one in asked],
-        counter or own_counter,
-        driver or own_driver,
-        semantic,
-        seed=[one["seed"] for one in asked],
-        plain=[plain(one) for one in asked],
-        init_word=[NUMBERS[one["count"] - 1] for one in asked],
-        scale=scale,
-        static_scale=mass_per_object(),
-        max_steps=STEPS if steps is None else steps,
-        progress=lambda done, total, line: lab.progress(done, total, f"{what}: {line}"),
-        **SAMPLER,
-    )
+
+    def compute() -> Any:
+        pipe, own_counter, own_driver, semantic = models()
+        return optimize(
+            pipe,
+            [caption(one["kind"], "{token}", one["view"]) for one in asked],
+            [one["count"] for one in asked],
+            [noun(one["kind"]) for one in asked],
+            counter or own_counter,
+            driver or own_driver,
+            semantic,
+            seed=[one["seed"] for one in asked],
+            plain=[plain(one) for one in asked],
+            init_word=[NUMBERS[one["count"] - 1] for one in asked],
+            scale=scale,
+            static_scale=mass_per_object(),
+            max_steps=STEPS if steps is None else steps,
+            progress=lambda done, total, line: lab.progress(done, total, f"{what}: {line}"),
+            **SAMPLER,
+        )
+
+    name = f"counting.learn {asked} {scale} {STEPS if steps is None else steps}"
+    found: list[CountingToken] = lab.shared(name, compute) if counter is driver is None else compute()
     return found
 
 

@@ -12,6 +12,7 @@ import selectors
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -71,14 +72,14 @@ def run_claims(
         else:
             yield claim, record, False
     running: dict[int, Running] = {}
-    with selectors.DefaultSelector() as selector:
+    with tempfile.TemporaryDirectory(prefix="paperworks-") as shared, selectors.DefaultSelector() as selector:
         try:
             while waiting or running:
                 while waiting and len(running) < jobs:
                     claim = waiting.pop(0)
                     threads = max(1, cores() // jobs)
                     with uninterrupted():
-                        started = _start(claim, keys[full_id(claim)], store, settings, threads)
+                        started = _start(claim, keys[full_id(claim)], store, settings, threads, shared)
                         running[started.descriptor] = started
                     selector.register(started.descriptor, selectors.EVENT_READ)
                     on_start(claim)
@@ -108,13 +109,14 @@ def uninterrupted() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _start(claim: Claim, key: str, store: Store, settings: Settings, threads: int) -> Running:
+def _start(claim: Claim, key: str, store: Store, settings: Settings, threads: int, shared: str) -> Running:
     log_path = store.log_path(claim)
     log_path.parent.mkdir(parents=True, exist_ok=True)
     request = {
         "module": claim.run.__module__,
         "claim": claim.id,
         "scratch": str(store.scratch(claim, key)),
+        "shared": shared,
         **vars(settings),
     }
     reading, writing = os.pipe()

@@ -2,7 +2,8 @@
 
     python -m paperworks.reproduce.worker FD REQUEST
 
-`FD` is an inherited, writable file descriptor, `REQUEST` a JSON object: module, claim, scratch, seed, scale, device.
+`FD` is an inherited, writable file descriptor, `REQUEST` a JSON object: module, claim, scratch, shared, seed, scale,
+device.
 Whatever the experiment prints goes to its log, so nothing it does can garble the messages.
 """
 
@@ -41,6 +42,7 @@ def main(descriptor: int, request: dict[str, Any]) -> int:
                 device=device,
                 seed=request["seed"],
                 scale=request["scale"],
+                shared_folder=Path(request["shared"]),
                 report=lambda done, total, what: tell(progress=[done, total, what]),
             )
             evidence = claim.run(lab)
