@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import sys
@@ -17,6 +16,7 @@ from rich.table import Table
 
 from paperworks import __version__
 from paperworks.catalogue import METHODS, Method
+from paperworks.progress import print_json
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def print_methods(as_json: bool) -> None:
             }
             for method in METHODS
         ]
-        print(json.dumps(rows, ensure_ascii=False, indent=2))
+        print_json(rows)
         return
     table = Table("method", "paper", "what it does", "state", box=None, pad_edge=False, header_style="bold")
     for method in METHODS:
@@ -106,7 +106,7 @@ def print_health(as_json: bool) -> None:
     """Print the checks; the exit status stays 0, since a missing extra is a choice."""
     checks = health()
     if as_json:
-        print(json.dumps([vars(check) for check in checks], ensure_ascii=False, indent=2))
+        print_json([vars(check) for check in checks])
         return
     table = Table("", "", "found", "cure", box=None, pad_edge=False, show_header=False)
     for check in checks:

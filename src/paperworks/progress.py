@@ -1,11 +1,14 @@
-"""What people see beside the result: a bar on standard error that goes away at the end, and warnings of one line."""
+"""What a command shows: JSON for scripts, a bar on standard error that goes away at the end, warnings of one line."""
 
 from __future__ import annotations
 
+import json
+import math
 import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 @contextmanager
@@ -30,3 +33,28 @@ def plain_warnings() -> Iterator[None]:
         finally:
             for line in dict.fromkeys(str(warning.message) for warning in caught):
                 print(f"warning: {line}", file=sys.stderr)
+
+
+def quiet_libraries() -> None:
+    """No bars and remarks of transformers, and of diffusers where it is installed, beside our own."""
+    from importlib import import_module
+    from importlib.util import find_spec
+
+    for name in ("transformers", "diffusers"):
+        if find_spec(name):
+            logging = import_module(f"{name}.utils.logging")
+            logging.disable_progress_bar()
+            logging.set_verbosity_error()
+
+
+def print_json(data: Any) -> None:
+    """Print JSON for scripts; a number that is not finite is `null`."""
+    print(json.dumps(_finite(data), ensure_ascii=False, indent=2))
+
+
+def _finite(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {key: _finite(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_finite(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data

@@ -11,10 +11,11 @@ from worlds import clustered, noisy, rotation, slow_overlap, slow_top, unit
 from paperworks.backward_compatible.aligner import OrthogonalAligner
 from paperworks.backward_compatible.check import check, decide, enough_pairs
 from paperworks.backward_compatible.check_report import CurvePoint, write_figures, write_html
-from paperworks.backward_compatible.intervals import Estimate, estimate, jackknife
+from paperworks.backward_compatible.intervals import estimate, jackknife
 from paperworks.backward_compatible.pairs import cross_fit, find_shift, held_out_cosines, screen
 from paperworks.backward_compatible.relevance import ndcg, overlap, read_qrels, recall
 from paperworks.errors import InputError
+from paperworks.intervals import Interval
 
 D = 24
 OVERLAP = "re-embedding overlap@10"
@@ -286,7 +287,7 @@ def test_the_rule_reads_only_the_intervals() -> None:
     matched = screen(*(rows := (unit(random.normal(size=(60, 4))),) * 2), cross_fit(*rows, folds=2, seed=0))
 
     def says(*means: float, width: float = 0.01, screening=matched) -> str:
-        estimates = [Estimate(mean, mean - width, mean + width, 100) for mean in means]
+        estimates = [Interval(mean, mean - width, mean + width, 100) for mean in means]
         differences = dict(zip(names, estimates, strict=True))
         return decide(options, differences, screening, metric="m", margin=0.01, judged=True)[0]
 
@@ -305,7 +306,7 @@ def test_the_rule_reads_only_the_intervals() -> None:
 
 def test_enough_pairs_is_where_the_curve_stops_rising() -> None:
     def curve(*values: float) -> list[CurvePoint]:
-        points = (Estimate(value, value, value, 9) for value in values)
+        points = (Interval(value, value, value, 9) for value in values)
         return [CurvePoint(64 * 2**i, point, point) for i, point in enumerate(points)]
 
     assert enough_pairs(curve(0.5, 0.695, 0.7, 0.7), 0.01) == 128

@@ -9,11 +9,12 @@ from doubles import Steps, Told, darkness
 from pipelines import stable_diffusion
 
 from paperworks.counting import evaluate, optimize
-from paperworks.counting.evaluate import best_of_random, bootstrap, metrics
+from paperworks.counting.evaluate import best_of_random, metrics
 from paperworks.counting.objective import Objective, Settings, runs_from
 from paperworks.counting.planner import break_even, plan, saved_bytes
 from paperworks.counting.token import init_vectors
 from paperworks.errors import InputError
+from paperworks.intervals import bootstrap
 from paperworks.sampling import frozen
 
 PROMPT = "a photo of {token} red circles on white"

@@ -46,7 +46,7 @@ import numpy as np
 
 from paperworks.backward_compatible.blend import WEIGHTS, best_of
 from paperworks.backward_compatible.check_report import OPTIONS, CheckReport, CurvePoint, Recommendation
-from paperworks.backward_compatible.intervals import Estimate, estimate, jackknife, mean_over
+from paperworks.backward_compatible.intervals import estimate, jackknife, mean_over
 from paperworks.backward_compatible.options import Queries, Search, Values
 from paperworks.backward_compatible.pairs import (
     Fold,
@@ -64,6 +64,7 @@ from paperworks.backward_compatible.pairs import (
 from paperworks.backward_compatible.procrustes import procrustes
 from paperworks.backward_compatible.relevance import Judgements
 from paperworks.errors import InputError
+from paperworks.intervals import Interval
 
 MISMATCH_LIMIT = 0.05
 ENDS = (0.0, 1.0)
@@ -142,7 +143,7 @@ def check(
         for i, o in enumerate(picks)
     }
 
-    def estimated(values: Values, means: Values) -> Estimate:
+    def estimated(values: Values, means: Values) -> Interval:
         return estimate(values, seed, variance=jackknife(means) + asked.extra_variance(values))
 
     options = {o: {name: estimated(values[o][name], means[o][name]) for name in by_weight} for o in OPTIONS}
@@ -233,8 +234,8 @@ def _play(
 
 
 def decide(
-    options: Mapping[str, Mapping[str, Estimate]],
-    differences: Mapping[str, Estimate],
+    options: Mapping[str, Mapping[str, Interval]],
+    differences: Mapping[str, Interval],
     screening: Screening,
     *,
     metric: str,
@@ -296,7 +297,7 @@ def _cross_fitted_weights(values: Values) -> list[int]:
     return [best_of(list(np.nanmean(part, axis=1)), WEIGHTS) for part in others]
 
 
-def _known_item(screening: Screening, splits: Sequence[Fold], seed: int) -> dict[str, Estimate]:
+def _known_item(screening: Screening, splits: Sequence[Fold], seed: int) -> dict[str, Interval]:
     ranks = np.full((len(splits), len(screening.ranks)), np.nan)
     for f, split in enumerate(splits):
         ranks[f, split.held_out] = screening.ranks[split.held_out]

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
-from io import BytesIO
 from math import isfinite
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from paperworks.backward_compatible.intervals import Estimate
 from paperworks.backward_compatible.pairs import Screening
-from paperworks.files import replacing, write_text
+from paperworks.files import replacing
+from paperworks.html_page import data_uri, png, write_page
+from paperworks.intervals import Interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,8 +30,8 @@ class CurvePoint:
     """
 
     size: int
-    keep_old: Estimate
-    rotate: Estimate
+    keep_old: Interval
+    rotate: Interval
 
 
 @dataclass(frozen=True)
@@ -56,9 +54,9 @@ class CheckReport:
     queries: int
     gallery_size: int
     blend_weight: float
-    options: Mapping[str, Mapping[str, Estimate]]
-    differences: Mapping[str, Estimate]
-    known_item: Mapping[str, Estimate]
+    options: Mapping[str, Mapping[str, Interval]]
+    differences: Mapping[str, Interval]
+    known_item: Mapping[str, Interval]
     fold_spread: float
     learning_curve: Sequence[CurvePoint]
     enough_pairs: int | None
@@ -108,7 +106,7 @@ class CheckReport:
 def _plain(value: Any) -> Any:
     if isinstance(value, float) and not isfinite(value):
         return None
-    if isinstance(value, Estimate | CurvePoint):
+    if isinstance(value, Interval | CurvePoint):
         return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
@@ -155,7 +153,7 @@ def figures(report: CheckReport) -> dict[str, Figure]:
         panel.spines[["top", "right"]].set_visible(False)
         return panel
 
-    def errors(estimates: Sequence[Estimate]) -> list[list[float]]:
+    def errors(estimates: Sequence[Interval]) -> list[list[float]]:
         return [[e.value - e.low for e in estimates], [e.high - e.value for e in estimates]]
 
     bars = axes(f"{report.recommendation}: the four options", "", report.metric)
@@ -203,55 +201,34 @@ def write_figures(report: CheckReport, folder: str | PathLike[str]) -> list[Path
     for name, figure in figures(report).items():
         paths.append(Path(folder) / f"{name}.png")
         with replacing(paths[-1]) as partial:
-            partial.write_bytes(_png(figure))
+            partial.write_bytes(png(figure))
     return paths
 
 
 def write_html(report: CheckReport, path: str | PathLike[str]) -> None:
     """One self-contained HTML page: the decision, the options, the figures and the doubts."""
-    rows = "".join(
-        f"<tr><th>{option}</th>"
-        + "".join(f"<td>{e.percent()}</td>" for e in report.options[option].values())
-        + "</tr>"
-        for option in OPTIONS
-    )
-    head = "".join(f"<th>{escape(name)}</th>" for name in report.options["rotate"])
-    compared = "".join(
-        f"<tr><th>{name}</th><td>{e.points()}</td></tr>" for name, e in report.differences.items()
-    )
-    found = "".join(
-        f"<tr><th>{name}</th><td>{e.percent()}</td></tr>" for name, e in report.known_item.items()
-    )
-    images = "".join(
-        f'<img alt="{name}" src="data:image/png;base64,{b64encode(_png(figure)).decode()}">'
-        for name, figure in figures(report).items()
-    )
-    doubts = "".join(f"<li>{escape(text)}</li>" for text in report.warnings)
-    page = f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Check: {report.recommendation}</title><style>
-:root {{ color-scheme: light dark }}
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }}
-table {{ border-collapse: collapse; display: block; overflow-x: auto }}
-th, td {{ text-align: left; padding: .3rem .8rem .3rem 0; font-variant-numeric: tabular-nums }}
-img {{ max-width: 100%; width: 29rem; background: white }}
-</style></head><body>
-<h1>{report.recommendation}</h1><p>{escape(report.reason)}.</p>
-<p>Measured on {report.queries:,} held-out queries in galleries of {report.gallery_size:,} items:
-{report.pairs:,} pairs, {report.folds} folds, seed {report.seed}. Intervals are 95 %.
-{escape(report.by_gallery().capitalize())}. {escape(report.by_pairs().capitalize())}.
-Weight of the new model in the blend: {report.blend_weight:.1f}.</p>
-<table><tr><th>option</th>{head}</tr>{rows}</table>
-<h2>Differences in {escape(report.metric)}</h2><table>{compared}</table>
-<h2>Known item</h2><table>{found}</table>
-<h2>Before you believe it</h2><ul>{doubts}</ul>
-{images}
-</body></html>
+    pictures = {name: data_uri(figure) for name, figure in figures(report).items()}
+    write_page(path, report.recommendation, BODY, report=report, options=OPTIONS, pictures=pictures)
+
+
+BODY = """
+<p>{{ report.reason }}.</p>
+<p>Measured on {{ "{:,}".format(report.queries) }} held-out queries in galleries of
+{{ "{:,}".format(report.gallery_size) }} items: {{ "{:,}".format(report.pairs) }} pairs, {{ report.folds }} folds, seed
+{{ report.seed }}. Intervals are 95 %. {{ report.by_gallery() | capitalize }}. {{ report.by_pairs() | capitalize }}.
+Weight of the new model in the blend: {{ "%.1f" | format(report.blend_weight) }}.</p>
+<table><tr><th>option</th>{% for name in report.options.rotate %}<th>{{ name }}</th>{% endfor %}</tr>
+{% for option in options %}<tr><th>{{ option }}</th>
+{% for one in report.options[option].values() %}<td>{{ one.percent() }}</td>{% endfor %}</tr>
+{% endfor %}</table>
+<h2>Differences in {{ report.metric }}</h2><table>
+{% for name, one in report.differences.items() %}<tr><th>{{ name }}</th><td>{{ one.points() }}</td></tr>
+{% endfor %}</table>
+<h2>Known item</h2><table>
+{% for name, one in report.known_item.items() %}<tr><th>{{ name }}</th><td>{{ one.percent() }}</td></tr>
+{% endfor %}</table>
+<h2>Before you believe it</h2><ul>{% for text in report.warnings %}<li>{{ text }}</li>{% endfor %}</ul>
+<div class="figures">
+{% for name, picture in pictures.items() %}<figure><img alt="{{ name }}" src="{{ picture }}"></figure>
+{% endfor %}</div>
 """
-    write_text(path, page)
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
-    return buffer.getvalue()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from paperworks.progress import plain_warnings, progress_bar
+from paperworks.progress import plain_warnings, print_json, progress_bar, quiet_libraries
 
 if TYPE_CHECKING:
     from paperworks.backward_compatible.aligner import OrthogonalAligner
@@ -92,7 +92,6 @@ def align_command(
 
     Example:  paperworks backward-compatible align --new new.npy --old old.npy --out aligner/
     """
-    import json
 
     from paperworks.backward_compatible.aligner import OrthogonalAligner
     from paperworks.backward_compatible.storage import describe
@@ -107,7 +106,7 @@ def align_command(
         raise InputError(f"{report.reason} Nothing was saved; --force saves it all the same")
     aligner.save(out)
     if as_json:
-        print(json.dumps(describe(aligner), ensure_ascii=False, indent=2, allow_nan=False))
+        print_json(describe(aligner))
         return
     print(f"{report.pairs:,} pairs, {report.duplicates:,} of them repeated; rank {report.rank}")
     print(report.reason)
@@ -246,7 +245,6 @@ def check_command(
 
     Example:  paperworks backward-compatible check --old old.npy --new new.npy --out report.html
     """
-    import json
 
     from paperworks.backward_compatible.check import check
     from paperworks.backward_compatible.check_report import print_report, write_figures, write_html
@@ -281,7 +279,7 @@ def check_command(
     if out is not None:
         write_html(report, out)
     if as_json:
-        print(json.dumps(report.to_dict(), ensure_ascii=False, indent=2, allow_nan=False))
+        print_json(report.to_dict())
     else:
         print_report(report)
     raise typer.Exit(0 if report.go else 1)
@@ -312,7 +310,6 @@ def calibrate_command(
 
     Example:  paperworks backward-compatible calibrate aligner/ --old old.npy --new new.npy --out calibration.json
     """
-    import json
     from dataclasses import asdict
 
     import numpy as np
@@ -332,7 +329,7 @@ def calibrate_command(
     calibration.save(out)
     affine = calibration.generations[generation]
     if as_json:
-        print(json.dumps({"scale": affine.scale, "bias": affine.bias, **asdict(found)}, indent=2))
+        print_json({"scale": affine.scale, "bias": affine.bias, **asdict(found)})
         return
     print(f"{generation}: score × {affine.scale:.4f} {affine.bias:+.4f}  → {out}")
     print(f"in an index that is half old, {found.queries:,} held-out queries, against all re-embedded:")
@@ -453,17 +450,14 @@ def train_command(
 
     Example:  paperworks backward-compatible train --old ./old --backbone ./resnet --data images/ --out ./new
     """
-    import json
     import os
 
     from accelerate import PartialState
-    from transformers.utils import logging
 
     from paperworks.backward_compatible.finetune import TrainingOptions, train_on_images
     from paperworks.devices import resolve_device
 
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
+    quiet_libraries()
 
     options = TrainingOptions(
         extra_dimensions=extra_dimensions,
@@ -494,7 +488,7 @@ def train_command(
     if os.environ.get("RANK", "0") != "0":
         return
     if as_json:
-        print(json.dumps(history, indent=2))
+        print_json(history)
         return
     last = history[-1]
     print(f"{out}: {len(history)} epochs, loss {history[0]['loss']:.4f} → {last['loss']:.4f}")
@@ -515,7 +509,6 @@ def compare_command(
 
     Example:  paperworks backward-compatible compare old.npy new.npy --labels classes.txt
     """
-    import json
 
     import numpy as np
     from rich.console import Console
@@ -541,7 +534,7 @@ def compare_command(
         metric=similarity,  # type: ignore[arg-type]
     )
     if as_json:
-        print(json.dumps(report.to_dict(), ensure_ascii=False, indent=2, allow_nan=False))
+        print_json(report.to_dict())
         return
     for metric, matrix in report.matrices.items():
         table = Table(title=f"{metric} (%)", title_justify="left")

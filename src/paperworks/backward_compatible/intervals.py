@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from paperworks.intervals import Interval
+
 RESAMPLES = 1000
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over `n` queries and its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-    n: int
-
-    def percent(self) -> str:
-        """A share: `71.2 % (69.8 to 72.6)`."""
-        return f"{100 * self.value:.1f} % ({100 * self.low:.1f} to {100 * self.high:.1f})"
-
-    def points(self) -> str:
-        """A difference of shares: `+3.1 points (+2.0 to +4.2)`."""
-        return f"{100 * self.value:+.1f} points ({100 * self.low:+.1f} to {100 * self.high:+.1f})"
 
 
 @lru_cache(maxsize=4)
@@ -45,7 +28,7 @@ def mean_over(values: NDArray[np.floating], axis: int) -> NDArray[np.float64]:
     return total / np.where(count > 0, count, np.nan)
 
 
-def estimate(values: NDArray[np.floating], seed: int = 0, *, variance: float = 0.0) -> Estimate:
+def estimate(values: NDArray[np.floating], seed: int = 0, *, variance: float = 0.0) -> Interval:
     """The mean of per-query values `[galleries, q]` (NaN where a gallery was not asked) and its 95 % interval.
 
     Queries are resampled whole, each with its mean over the galleries it searched: the percentile bootstrap. That
@@ -56,12 +39,12 @@ def estimate(values: NDArray[np.floating], seed: int = 0, *, variance: float = 0
     asked = per_query[~np.isnan(per_query)]
     n = len(asked)
     if n < 2:
-        return Estimate(float(asked.mean()) if n else float("nan"), float("-inf"), float("inf"), n)
+        return Interval(float(asked.mean()) if n else float("nan"), float("-inf"), float("inf"), n)
     mean = float(asked.mean())
     resampled = _draws(n, seed) @ asked / n
     stretch = np.sqrt(max(1.0, variance / resampled.var())) if resampled.any() and resampled.var() else 1.0
     low, high = mean + stretch * (np.quantile(resampled, (0.025, 0.975)) - mean)
-    return Estimate(mean, float(low), float(high), n)
+    return Interval(mean, float(low), float(high), n)
 
 
 def jackknife(replicates: NDArray[np.floating]) -> float:

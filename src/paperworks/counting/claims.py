@@ -24,7 +24,7 @@ OBJECTS = "objects off"
 
 def _paired(after: Any, before: Any, **details: float) -> Measured:
     """Differences of absolute errors run by run, with the ratio of their means and the bootstrap interval's upper end."""
-    from paperworks.counting.evaluate import bootstrap
+    from paperworks.intervals import bootstrap
 
     after, before = np.asarray(after, float), np.asarray(before, float)
     found = bootstrap(after - before)
@@ -41,7 +41,7 @@ def _paired(after: Any, before: Any, **details: float) -> Measured:
 
 
 def _row(name: str, errors: Any, before: Any = None) -> list[str | float | int]:
-    from paperworks.counting.evaluate import bootstrap
+    from paperworks.intervals import bootstrap
 
     errors = np.asarray(errors, float)
     change = "" if before is None else str(bootstrap(errors - np.asarray(before, float)))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from paperworks.progress import plain_warnings, progress_bar
+from paperworks.progress import plain_warnings, print_json, progress_bar, quiet_libraries
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -150,7 +149,7 @@ def optimize_command(
     code = token.loading_lines(out)
     write_gallery(out / "gallery.html", _title(run), [card], lines=token_lines(token), code=code, token=token)
     if as_json:
-        _print({"out": str(out), "tokens": list(token.names), **token.info})
+        print_json({"out": str(out), "tokens": list(token.names), **token.info})
     else:
         for line in [*token_lines(token), f"→ {out / 'gallery.html'}", *code]:
             print(line)
@@ -228,7 +227,7 @@ def evaluate_command(
             token=learned,
         )
     if as_json:
-        _print(report.to_dict())
+        print_json(report.to_dict())
         return
     for line in report.summary():
         print(line)
@@ -301,7 +300,7 @@ def reuse_command(
         out / "gallery.html", f"{', '.join(learned.names)}, reused", cards, lines=token_lines(learned)[:2]
     )
     if as_json:
-        _print({"out": str(out), "pictures": found})
+        print_json({"out": str(out), "pictures": found})
     else:
         print(f"{len(found)} pictures of {len(lines)} prompts → {out / 'gallery.html'}")
 
@@ -323,7 +322,7 @@ def show_command(
 
     token = CountingToken.load(folder)
     if as_json:
-        _print({"tokens": list(token.names), **token.info})
+        print_json({"tokens": list(token.names), **token.info})
         return
     table = Table("step", "loss", "driver counts", "mass", "scale", "moved", box=None, pad_edge=False)
     for step in token.info["trajectory"]:
@@ -348,10 +347,8 @@ def load_pipeline(model: str, device: str) -> Any:
     require("counting", "torch", "transformers", "diffusers", "accelerate", "PIL")
     import torch
     from diffusers import DiffusionPipeline
-    from diffusers.utils import logging
 
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
+    quiet_libraries()
     if model == "scene_model":
         from paperworks.tiny.scene_model import load_scene_model
 
@@ -454,7 +451,3 @@ def _cost(pipe: Any, run: Any, settings: Any) -> str:
 
 def _title(run: Any) -> str:
     return " and ".join(f"{n} {name}" for n, name in zip(run.counts, run.names, strict=True))
-
-
-def _print(data: Any) -> None:
-    print(json.dumps(data, indent=2, ensure_ascii=False))

@@ -20,34 +20,7 @@ from paperworks.counting.detectors import Driver
 from paperworks.counting.objective import Objective, Run, Settings, counted, draw, to_uint8
 from paperworks.counting.token import CountingToken, fill, init_vectors, without_token
 from paperworks.errors import InputError
-
-RESAMPLES = 2000
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean over `n` values and its 95 % percentile bootstrap interval."""
-
-    value: float
-    low: float
-    high: float
-    n: int
-
-    def __str__(self) -> str:
-        return f"{self.value:+.2f} ({self.low:+.2f} to {self.high:+.2f}, n = {self.n})"
-
-
-def bootstrap(values: ArrayLike, seed: int = 0) -> Interval:
-    """The mean of values `[n]`, resampled whole; an endless interval for fewer than two."""
-    own = np.asarray(values, dtype=float)
-    if len(own) < 2:
-        return Interval(
-            float(own.mean()) if len(own) else float("nan"), float("-inf"), float("inf"), len(own)
-        )
-    rng = np.random.default_rng((seed, RESAMPLES))
-    means = own[rng.integers(len(own), size=(RESAMPLES, len(own)))].mean(1)
-    low, high = np.quantile(means, (0.025, 0.975))
-    return Interval(float(own.mean()), float(low), float(high), len(own))
+from paperworks.intervals import Interval, bootstrap
 
 
 @dataclass(frozen=True)

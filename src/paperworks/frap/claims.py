@@ -26,17 +26,17 @@ ROOM = (20.0, 85.0)
 
 def _difference(after: Any, before: Any, seed: int = 0, **details: float) -> Measured:
     """Paired differences in points, with their bootstrap 95 % interval."""
-    from paperworks.frap.small_scale import interval
+    from paperworks.intervals import bootstrap
 
     differences = 100 * (np.asarray(after, float) - np.asarray(before, float))
-    low, high = interval(differences, seed)
+    found = bootstrap(differences, seed)
     spread = float(differences.std(ddof=1))
     return Measured(
         float(differences.mean()),
         "points",
         spread,
         len(differences),
-        details={"low": low, "high": high, **details},
+        details={"low": found.low, "high": found.high, **details},
     )
 
 

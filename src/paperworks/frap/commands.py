@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from paperworks.progress import plain_warnings, progress_bar
+from paperworks.progress import plain_warnings, print_json, progress_bar, quiet_libraries
 
 if TYPE_CHECKING:
     from paperworks.frap.settings import Settings
@@ -122,7 +121,7 @@ def generate_command(
         reports = [
             one.result.to_dict() | {"seed": one.seed} if one.result else {"seed": one.seed} for one in drawn
         ]
-        _print([{"file": str(file), **report} for file, report in zip(files, reports, strict=True)])
+        print_json([{"file": str(file), **report} for file, report in zip(files, reports, strict=True)])
         return
     print(f"objects: {found.told() or 'none, drawn as without weights'}")
     if best_of:
@@ -201,7 +200,7 @@ def compare_command(
             grid.save(partial, "PNG")
     seconds = latency(drawn)
     if as_json:
-        _print({"seconds": seconds, "files": [str(file) for file in files]})
+        print_json({"seconds": seconds, "files": [str(file) for file in files]})
         return
     for name, value in seconds.items():
         ratio = f"  {value / seconds['plain']:.2f} of plain" if "plain" in seconds else ""
@@ -222,7 +221,7 @@ def words_command(
     with plain_warnings():
         read = read_prompt(_tokenizer(model), prompt, _objects(objects))
     if as_json:
-        _print(
+        print_json(
             [
                 {
                     "object": one.text,
@@ -252,7 +251,7 @@ def weights_command(
 
     found = read_png(image)
     if as_json:
-        _print(found)
+        print_json(found)
         return
     print(f"{found['prompt']}  (seed {found['seed']})")
     for word, weight in found["weights"]:
@@ -266,7 +265,7 @@ def _load(model: str, device: str, half: bool) -> Any:
     from paperworks.errors import InputError, require
 
     require("frap", "torch", "transformers", "diffusers")
-    _quiet()
+    quiet_libraries()
     import diffusers
     import torch
 
@@ -289,16 +288,6 @@ def _load(model: str, device: str, half: bool) -> Any:
     pipe = getattr(diffusers, kind).from_pretrained(model, dtype=torch.float16 if half else torch.float32)
     pipe.set_progress_bar_config(disable=True)
     return frap_pipeline(pipe.to(where))
-
-
-def _quiet() -> None:
-    """No bars of the libraries beside our own, and no remarks on what is not installed."""
-    import diffusers.utils.logging
-    import transformers.utils.logging
-
-    for library in (diffusers, transformers):
-        library.utils.logging.disable_progress_bar()
-        library.utils.logging.set_verbosity_error()
 
 
 def _tokenizer(model: str) -> Any:
@@ -385,7 +374,3 @@ def _save(drawn: Any, out: Path) -> list[Path]:
                 one.image.save(partial, "PNG")
         files.append(file)
     return files
-
-
-def _print(data: Any) -> None:
-    print(json.dumps(data, indent=2, ensure_ascii=False))

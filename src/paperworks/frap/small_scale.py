@@ -228,15 +228,6 @@ def presence(pictures: np.ndarray, prompts: Sequence[Asked]) -> np.ndarray:
     )
 
 
-def interval(differences: np.ndarray, seed: int = 0, draws: int = 4000) -> tuple[float, float]:
-    """The bootstrap 95 % interval of the mean of paired differences `[N]`: percentiles of means of samples with
-    return."""
-    rng = np.random.Generator(np.random.Philox(seed))
-    means = rng.choice(np.asarray(differences, float), (draws, len(differences))).mean(1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
-
-
 def calibrate(n: int = 48) -> None:
     """Print what the settings were chosen by: shares of pairs found on calibration prompts."""
     prompts = asked(n, calibration=True)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import csv
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from paperworks.progress import plain_warnings, progress_bar
+from paperworks.progress import plain_warnings, print_json, progress_bar, quiet_libraries
 
 if TYPE_CHECKING:
     from paperworks.head_masking.detector import HeadMaskingDetector
@@ -36,19 +35,8 @@ Report = Annotated[Path | None, typer.Option(help="Also write an HTML page.")]
 def _load(folder: Path, batch_size: int, device: str) -> HeadMaskingDetector:
     from paperworks.head_masking.detector import HeadMaskingDetector
 
-    _quiet()
+    quiet_libraries()
     return HeadMaskingDetector.load(folder, batch_size=batch_size, device=device)
-
-
-def _quiet() -> None:
-    """No bars of transformers beside our own."""
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-
-
-def _print(data: Any) -> None:
-    print(json.dumps(data, indent=2, ensure_ascii=False))
 
 
 @app.command("fit")
@@ -97,7 +85,7 @@ def fit_command(
     with plain_warnings():
         documents = [read_documents(path) for path in (train, valid)]
         foreign = read_documents(outliers) if outliers else None
-    _quiet()
+    quiet_libraries()
     model, processor = load_classifier(checkpoint)
     detector = HeadMaskingDetector(
         model,
@@ -118,7 +106,7 @@ def fit_command(
     detector.save(out, model_path=str(checkpoint.resolve()))
     choice = detector.choice_
     if as_json:
-        _print(
+        print_json(
             {
                 "out": str(out),
                 "masked": [mask.masked for mask in detector.masks_],
@@ -225,7 +213,7 @@ def score_command(
         write_report(report, loaded, read, explain=3 if explain is None else explain)
     if as_json:
         lowest = np.argsort(scores, kind="stable")[: explain or 0]
-        _print(
+        print_json(
             {
                 "documents": rows,
                 "alarm": None if batch is None else vars(batch),
@@ -285,7 +273,7 @@ def evaluate_command(
     if report:
         write_report(report, loaded, *both, found=found["chosen"], unmasked=found["all heads"])
     if as_json:
-        _print({name: one.to_dict() for name, one in found.items()})
+        print_json({name: one.to_dict() for name, one in found.items()})
         return
     from rich.console import Console
     from rich.table import Table
@@ -312,7 +300,7 @@ def heads_command(checkpoint: Checkpoint, as_json: AsJson = False) -> None:
 
     layers = attention_layers(empty_classifier(checkpoint))
     if as_json:
-        _print([{"name": one.name, "heads": one.heads, "head_dim": one.head_dim} for one in layers])
+        print_json([{"name": one.name, "heads": one.heads, "head_dim": one.head_dim} for one in layers])
         return
     for number, one in enumerate(layers, 1):
         print(f"{number:3}  {one.heads:3} heads of {one.head_dim:3}  {one.name}")

@@ -3,20 +3,18 @@ and what speaks against them, and groups of rejected documents."""
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from paperworks.errors import InputError
-from paperworks.files import write_text
 from paperworks.head_masking.documents import Document
 from paperworks.head_masking.explain import GRID, Explanation, nearest_known
 from paperworks.head_masking.groups import new_kinds
 from paperworks.head_masking.metrics import Metrics, roc_points
+from paperworks.html_page import data_uri, write_page
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -85,8 +83,6 @@ def write_report(
     scores, the first `explain` are explained by what speaks against them, which takes a hundred passes or more each
     (`HeadMaskingDetector.explain`).
     """
-    from jinja2 import Environment
-
     base, features = detector.outputs(list(known))
     scores = {"documents" if not unknown else "known": detector.score_outputs(base, features)}
     documents = list(known)
@@ -142,25 +138,23 @@ def write_report(
         )
     if drawn := masks(choice["candidates"], chosen):
         figures["The choice of the heads"] = drawn
-    page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(PAGE)
-    write_text(
+    write_page(
         path,
-        page.render(
-            detector=detector,
-            choice=choice,
-            keeps_all=all(mask.masked == 0 for mask in detector.masks_),
-            masked=detector.masks_[0].masked,
-            heads=detector.masks_[0].heads,
-            documents=len(documents),
-            flagged=len(rejected),
-            groups=groups,
-            grid=GRID,
-            figures={name: _png(figure) for name, figure in figures.items()},
-            cards=cards,
-            metrics=[
-                (name, one.to_dict()) for name, one in (("as chosen", found), ("all heads", unmasked)) if one
-            ],
-        ),
+        f"{len(rejected)} of {len(documents)} documents are of no known kind",
+        BODY,
+        style=STYLE,
+        detector=detector,
+        choice=choice,
+        keeps_all=all(mask.masked == 0 for mask in detector.masks_),
+        masked=detector.masks_[0].masked,
+        heads=detector.masks_[0].heads,
+        groups=groups,
+        grid=GRID,
+        figures={name: data_uri(figure) for name, figure in figures.items()},
+        cards=cards,
+        metrics=[
+            (name, one.to_dict()) for name, one in (("as chosen", found), ("all heads", unmasked)) if one
+        ],
     )
 
 
@@ -180,7 +174,7 @@ def against(explanation: Explanation, layers: Sequence[str], n: int = 5) -> dict
 
 
 def thumbnail(document: Document, width: int = 220) -> str:
-    """The page as a small PNG, base64; empty where there is no image to show."""
+    """The page as a small picture for `<img src>`; empty where there is no image to show."""
     if document.image is None:
         return ""
     try:
@@ -188,9 +182,7 @@ def thumbnail(document: Document, width: int = 220) -> str:
     except InputError:
         return ""
     image.thumbnail((width, 2 * width))
-    buffer = BytesIO()
-    image.save(buffer, "PNG")
-    return b64encode(buffer.getvalue()).decode()
+    return data_uri(image)
 
 
 def _axes(xlabel: str, ylabel: str) -> tuple[Figure, Any]:
@@ -203,26 +195,7 @@ def _axes(xlabel: str, ylabel: str) -> tuple[Figure, Any]:
     return figure, axes
 
 
-def _png(figure: Figure) -> str:
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
-    return b64encode(buffer.getvalue()).decode()
-
-
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Documents of no known kind</title><style>
-:root { color-scheme: light dark; --line: color-mix(in srgb, currentColor 18%, transparent) }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 2rem auto; padding: 0 1rem }
-h1 { font-size: 1.6rem } h2 { font-size: 1.15rem; margin-top: 2rem }
-table { border-collapse: collapse; display: block; overflow-x: auto }
-th, td { text-align: left; padding: .3rem .9rem .3rem 0; font-variant-numeric: tabular-nums }
-figure { margin: 0 } figcaption { font-weight: 600 }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(20rem, 1fr)); gap: 1rem }
-.figures img { width: 100%; background: white; border-radius: 4px }
-.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(21rem, 1fr)); gap: 1rem }
-.card { border: 1px solid var(--line); border-radius: 8px; padding: .8rem; min-width: 0 }
-.card h3 { margin: 0 0 .4rem; font-size: 1rem; overflow-wrap: anywhere }
+STYLE = """
 .pages { display: flex; gap: .6rem; align-items: flex-start }
 .page { position: relative; width: 9rem; flex: none } .page img { display: block; width: 100%; box-sizing: border-box }
 .page i { position: absolute; box-sizing: border-box; width: {{ 100 / grid[1] }}%; height: {{ 100 / grid[0] }}% }
@@ -230,11 +203,9 @@ figure { margin: 0 } figcaption { font-weight: 600 }
 .near { display: flex; flex-direction: column; gap: .4rem; font-size: .8rem }
 .near, .near span { min-width: 0; overflow-wrap: anywhere }
 .near img { width: 3.6rem } .near div { display: flex; gap: .4rem }
-img { border: 1px solid var(--line); height: auto }
-.unknown { color: #c1121f; font-weight: 600 } .known { color: #2a6f97; font-weight: 600 }
-@media (prefers-color-scheme: dark) { .unknown { color: #ff7b72 } .known { color: #79c0ff } }
-p { max-width: 46rem } code { font-size: .9em } </style></head><body> <h1>{{ flagged }} of {{ documents }} documents
-are of no known kind</h1> <p>The classifier knows {{ detector.classes_ | join(", ") }}. A document below the threshold
+"""
+BODY = """
+<p>The classifier knows {{ detector.classes_ | join(", ") }}. A document below the threshold
 is called unknown; the threshold lets {{ "%.0f" | format(100 * (1 - detector.contamination)) }} % of held-out known
 documents pass. Score: <code>{{ detector.score }}</code>. {% if keeps_all %}All heads were kept: no mask told held-out
 classes better than none. {% elif detector.masks_ | length > 1 %}The mean over {{ detector.masks_ | length }} masks.
@@ -245,15 +216,15 @@ format(one.auroc) }}</td><td>{{ "%.3f" | format(one.fpr95) }}</td> <td>{{ "%.3f"
 }}</td><td>{{ "%.3f" | format(one.aupr_in) }}</td> <td>{{ "%.3f" | format(one.aupr_out) }}</td></tr>{% endfor
 %}</table> <p>FPR95: the share of unknown documents that pass where 95 % of the known do.</p>{% endif %} <div
 class="figures">{% for name, picture in figures.items() %}<figure><figcaption>{{ name }}</figcaption> <img alt="{{
-name }}" src="data:image/png;base64,{{ picture }}"></figure>{% endfor %}</div> <h2>The most suspicious
+name }}" src="{{ picture }}"></figure>{% endfor %}</div> <h2>The most suspicious
 documents</h2><div class="cards"> {% for card in cards %}<div class="card"><h3>{{ card.id }}</h3> <div
-class="pages">{% if card.picture %}<div class="page"><img alt="{{ card.id }}" src="data:image/png;base64,{{
+class="pages">{% if card.picture %}<div class="page"><img alt="{{ card.id }}" src="{{
 card.picture }}">{% for left, top in card.against.patches %}<i style="left: {{ left }}%; top: {{ top }}%"></i>{% endfor
 %}</div>{% endif %}
 <div class="near">{% if card.nearest %}<span>nearest known</span>{% endif %} {% for one in card.nearest %}<div>{% if
-one.picture %}<img alt="" src="data:image/png;base64,{{ one.picture }}">{% endif %} <span>{{ one.label }}<br>{{ one.id
+one.picture %}<img alt="" src="{{ one.picture }}">{% endif %} <span>{{ one.label }}<br>{{ one.id
 }}<br>{{ "%.3f" | format(one.distance) }}</span></div>{% endfor %}</div></div> <p>{% if card.finding.label %}<span
-class="known">{{ card.finding.label }}</span> {% else %}<span class="unknown">unknown</span>, would be filed as {{
+class="good">{{ card.finding.label }}</span> {% else %}<span class="bad">unknown</span>, would be filed as {{
 card.finding.predicted }}{% endif %}; score {{ "%.3g" | format(card.finding.score) }} from the threshold, p = {{
 "%.3g" | format(card.finding.p_value) }} {% if card.truth %}<br>labelled {{ card.truth }}{% endif %} {% for name in
 ("words", "heads") if card.against[name] %}<br>{{ name }} that speak against it: {{ card.against[name] | join(", ")
@@ -262,7 +233,6 @@ card.finding.predicted }}{% endif %}; score {{ "%.3g" | format(card.finding.scor
 {% if groups %}<h2>New kinds?</h2><p>Rejected documents that are alike, the most typical first.</p><div class="cards">
 {% for group in groups %}<div class="card group"><h3>{{ group.size }} documents</h3><div class="pages">
 {% for one in group.members %}<div class="near">{% if one.picture %}<img alt="{{ one.id }}"
-src="data:image/png;base64,{{ one.picture }}">{% endif %}<span>{{ one.id }}</span></div>{% endfor %}</div>
+src="{{ one.picture }}">{% endif %}<span>{{ one.id }}</span></div>{% endfor %}</div>
 {% if group.words %}<p>typical words: {{ group.words | join(", ") }}</p>{% endif %}</div>{% endfor %}</div>{% endif %}
-</body></html>
 """

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from paperworks.progress import progress_bar
+from paperworks.progress import print_json, progress_bar
 
 if TYPE_CHECKING:
     from paperworks.minitron.architecture import Sizes
@@ -72,10 +71,6 @@ def _sizes(folder: Path) -> Sizes:
     return sizes_of(read_config(folder))
 
 
-def _print(data: Any) -> None:
-    print(json.dumps(data, indent=2, ensure_ascii=False))
-
-
 @app.command("plan")
 def plan_command(
     model: ModelFolder,
@@ -114,7 +109,7 @@ def plan_command(
         "FLOPs a token": (source.flops_per_token, new.flops_per_token),
     }
     if as_json:
-        _print(
+        print_json(
             {
                 "source": {name: before for name, (before, _) in rows.items()},
                 "target": {name: after for name, (_, after) in rows.items()},
@@ -181,7 +176,9 @@ def measure_command(
     scores.save(out)
     influence = [round(float(value), 4) for value in scores.bi]
     if as_json:
-        _print({"out": str(out), "layers": scores.sizes.layers, "block_influence": influence, **scores.facts})
+        print_json(
+            {"out": str(out), "layers": scores.sizes.layers, "block_influence": influence, **scores.facts}
+        )
         return
     print(f"importance of {scores.sizes.layers} layers on {samples} samples of {length} tokens → {out}")
     least = sorted(range(len(influence)), key=influence.__getitem__)[:3]
@@ -234,7 +231,7 @@ def layers_command(
     with progress_bar("leaving out layers") as progress:
         found = layer_importance(loaded, calibration, metric=chosen, block=block, progress=progress)
     if as_json:
-        _print(found.to_dict())
+        print_json(found.to_dict())
         return
     for first, score in found.scores.items():
         print(f"{score:9.4f}  without {describe_layers(range(first, first + block))}")
@@ -288,7 +285,7 @@ def prune_command(
     with progress_bar("cutting") as progress:
         report = prune(model, scores, target, out, rescale_norms=rescale_norms, progress=progress)
     if as_json:
-        _print(report.to_dict())
+        print_json(report.to_dict())
         return
     if target.drop_layers:
         print(f"layers left out: {describe_layers(target.drop_layers)}")
@@ -443,7 +440,7 @@ def speed_command(
             progress=progress,
         )
     if as_json:
-        _print(found.to_dict())
+        print_json(found.to_dict())
         return
     table = Table(
         "",
@@ -512,7 +509,7 @@ def evaluate_command(
     if tasks:
         found["tasks"] = evaluate_harness(model, tasks, device=place)
     if as_json:
-        _print(found)
+        print_json(found)
         return
     if data is not None:
         print(

@@ -467,17 +467,16 @@ def check(
 
     Example:  paperworks check summary.md --source paper.html --json
     """
-    import json
-
     from paperworks.papers.check import Report, check_figures
     from paperworks.papers.contradictions import find_contradictions
     from paperworks.papers.report import print_check
+    from paperworks.progress import print_json
 
     text = _read(summary)
     report = Report([]) if source is None else check_figures(text, _paper_text(source))
     report.contradictions.extend(found.to_dict() for found in find_contradictions(text))
     if as_json:
-        print(json.dumps(report.to_dict(), ensure_ascii=False, indent=2))
+        print_json(report.to_dict())
     else:
         print_check(text, report, checked=source is not None)
     passed = not report.contradictions if source is None else report.found == len(report.figures)

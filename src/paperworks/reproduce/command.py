@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import itertools
-import json
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from paperworks.catalogue import METHODS, PAGE_DATE, find_method
 from paperworks.claims import Claim
 from paperworks.errors import InputError
 from paperworks.papers import format_measured, load_page
+from paperworks.progress import print_json
 from paperworks.reproduce.report import collect, write_report
 from paperworks.reproduce.runner import run_claims
 from paperworks.reproduce.store import Settings, Store, full_id
@@ -110,7 +110,7 @@ def run(
             interrupted = True
     summary = write_report(store, page, collect(store, settings, ran), settings, language)
     if as_json:
-        print(json.dumps(summary, ensure_ascii=False, indent=2))
+        print_json(summary)
     else:
         print_table([ran[full_id(claim)] for claim in claims if full_id(claim) in ran])
         print(f"\n{(store.folder / 'page.html').resolve()}")
