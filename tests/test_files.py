@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from paperworks.errors import InputError
-from paperworks.files import remove_remains, replacing, write_json, write_text
+from paperworks.files import new_folder, remove_remains, replacing, write_json, write_text
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -56,3 +56,29 @@ with replacing(sys.argv[1]):
     remove_remains(path)
     assert sorted(os.listdir(tmp_path)) == ["a1.json", "a[1].json"]
     remove_remains(tmp_path / "nowhere" / "x")
+
+
+def test_a_new_folder_is_there_whole_or_not_at_all(tmp_path):
+    made = tmp_path / "deep" / "made"
+
+    def build(path, fails=False):
+        with new_folder(path) as building:
+            (building / "file").write_text("text")
+            assert not (path / "file").exists()
+            if fails:
+                raise RuntimeError("half way")
+
+    with pytest.raises(RuntimeError):
+        build(made, fails=True)
+    assert list(made.parent.iterdir()) == []
+    build(made)
+    assert [file.name for file in made.parent.iterdir()] == ["made"]
+    assert (made / "file").read_text() == "text"
+    with pytest.raises(InputError, match="there already"):
+        build(made)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    build(empty)
+    assert (empty / "file").exists()
+    with pytest.raises(InputError, match="cannot write"):
+        build(made / "file" / "below")

@@ -63,7 +63,13 @@ METHODS = (
     ),
     Method("focusllm", "2408.11745", "FocusLLM", "Read long documents by parallel decoding"),
     Method("trackgo", "2408.11475", "TrackGo", "Steer video generation with masks and arrows"),
-    Method("grab", "2408.11817", "GRAB", "Measure how well multimodal models read charts"),
+    Method(
+        "grab",
+        "2408.11817",
+        "GRAB",
+        "Measure how well multimodal models read charts",
+        ("torch", "transformers", "datasets", "httpx2", "PIL", "tenacity"),
+    ),
     Method(
         "counting",
         "2408.11721",

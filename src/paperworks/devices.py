@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from paperworks.errors import InputError
 
 
@@ -23,3 +25,8 @@ def resolve_device(name: str = "auto") -> str:
     except (RuntimeError, AssertionError) as error:
         first_line = str(error).splitlines()[0]
         raise InputError(f"device {name!r} is not usable here ({first_line}): try --device auto") from error
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from rich.table import Table
 
 from paperworks import __version__
 from paperworks.catalogue import METHODS, Method
+from paperworks.devices import cores
 from paperworks.progress import print_json
 
 
@@ -81,8 +81,7 @@ def health() -> list[Check]:
         if extra not in ("all", "dev") and requirement.name not in seen:
             seen.add(requirement.name)
             checks.append(_package(requirement, extra))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    checks.append(Check("cpu", f"{cores} cores, {platform.machine()}"))
+    checks.append(Check("cpu", f"{cores()} cores, {platform.machine()}"))
     if find_spec("torch") is not None:
         import torch
 

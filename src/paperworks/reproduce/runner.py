@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from paperworks.claims import Claim, Evidence, Measured, Table
+from paperworks.devices import cores
 from paperworks.reproduce.store import Settings, Store, evidence_key, full_id, make_record
 
 SMALL_SCALE_TIMEOUT = 600.0
@@ -37,11 +38,6 @@ class Running:
     started: float
     pending: bytes = b""
     outcome: dict[str, Any] = field(default_factory=dict)
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run_claims(
