@@ -175,3 +175,40 @@ def test_the_published_table(capsys):
     assert status == 0
     assert len(json.loads(told)) == 20
     assert "Claude 3.5 Sonnet" in grab(capsys, "published")[1]
+
+
+def test_a_ladder_says_which_question_fails_first(tmp_path, capsys):
+    made = tmp_path / "ladder"
+    status, _, told = grab(
+        capsys, "make", "--task", "function", "--property", "gradient", "--complexity", "0-2", "--count", 6,
+        "--ladder", "--jobs", 1, "--out", made,
+    )  # fmt: skip
+    assert status == 0
+    items = [json.loads(line) for line in (made / "items.jsonl").read_text().splitlines()]
+    ladders = len(items) // 5
+    assert len(items) == 5 * ladders >= 20
+    assert grab(capsys, "verify", made, "--jobs", 1)[0] == 0
+    answers = {}
+    for item in items:
+        fails = item["property"] == "ladder-value" and item["complexity"] > 0
+        answers[item["question"], (made / item["image"]).read_bytes()] = "99" if fails else item["answer"]
+
+    def behave(asked):
+        return says(
+            next(
+                text
+                for (question, image), text in answers.items()
+                if image == asked.image and question in asked.text
+            )
+        )
+
+    with Server(behave) as server:
+        grab(capsys, "run", made, "--endpoint", server.url, "--model", "m", "--out", tmp_path / "run")
+    status, told, _ = grab(capsys, "score", tmp_path / "run")
+    easy = sum(item["complexity"] == 0 for item in items) // 5
+    assert f"0 limits, 0 count, {ladders - easy} value, 0 colour, 0 mean, {easy} none" in told
+    status, _, told = grab(
+        capsys, "make", "--task", "series", "--count", 1, "--ladder", "--out", tmp_path / "none"
+    )
+    assert (status, (tmp_path / "none").exists()) == (2, False)
+    assert "--task function" in told

@@ -81,6 +81,13 @@ def make_command(
     legacy: Annotated[
         bool, typer.Option("--legacy", help="With the official set's defects, to compare: no rules.")
     ] = False,
+    ladder: Annotated[
+        bool,
+        typer.Option(
+            "--ladder",
+            help="Of functions: five questions on each picture, from the axis to the mean, to see which fails first.",
+        ),
+    ] = False,
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes; default: one a core.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -109,6 +116,8 @@ def make_command(
             legacy=legacy,
             progress=progress,
         )
+    if ladder:
+        bench = _ladders(bench)
     with progress_bar("pictures") as progress:
         bench = bench.save(out, progress=progress, jobs=jobs)
     if as_json:
@@ -339,6 +348,7 @@ def score_command(
     """
     from paperworks.grab.evaluate import Run
     from paperworks.grab.scores import table, write_scores
+    from paperworks.grab.variants import first_failed
 
     scores = tuple(one.strip() for one in score.split(",") if one.strip())
     loaded = Run.load(run)
@@ -356,6 +366,12 @@ def score_command(
     groups = tuple(one.strip() for one in by.split(",") if one.strip())
     for grouping in ((), groups):
         _print_table(table(rows, grouping, score=scores[0], extract=extract, references=references))
+    rungs = first_failed(rows, score=scores[0], extract=extract)
+    if any(rungs.values()):
+        print(
+            "ladders by the first question that fails: "
+            + ", ".join(f"{n} {name}" for name, n in rungs.items())
+        )
     print(f"scores → {run / 'scores.json'}, {run / 'report.md'}{f', {report}' if report else ''}")
 
 
@@ -440,6 +456,28 @@ def published_command(as_json: AsJson = False) -> None:
 
 
 CHART_MODEL = Path(__file__).parent.parent / "tiny" / "chart_model"
+
+
+def _ladders(bench: Bench) -> Bench:
+    """The five questions of each function item that has them."""
+    from paperworks.errors import InputError
+    from paperworks.grab.bench import Bench
+    from paperworks.grab.variants import ladder
+
+    rungs, without = [], 0
+    for item in bench:
+        try:
+            rungs += ladder(item)
+        except InputError:
+            without += 1
+    if not rungs:
+        raise InputError("no ladder: only questions about functions have one; add --task function")
+    if without:
+        typer.echo(
+            f"{without} items have no ladder: not of functions, or no curve can be asked about alone",
+            err=True,
+        )
+    return Bench(rungs, bench.manifest)
 
 
 def load_dataset(source: str) -> Bench:

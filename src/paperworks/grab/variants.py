@@ -6,7 +6,7 @@ by one: the axis, how many curves, one height, one curve's property, the mean of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -71,6 +71,27 @@ def ladder(item: Item) -> list[Item]:
     """
     _functions_only(item)
     return [_rung(item, name) for name in RUNGS] + [one_colour(item), item]
+
+
+def first_failed(
+    rows: Sequence[Mapping[str, Any]], *, score: str = "exact", extract: str = "none"
+) -> dict[str, int]:
+    """Of the ladders that were answered as a whole, how many fail first at each rung; "none" fail at none."""
+    from paperworks.grab.scores import correct
+
+    right = dict(zip((str(row["id"]) for row in rows), correct(rows, score, extract), strict=True))
+    names = (*RUNGS, COLOUR, "mean")
+    counts = dict.fromkeys((*names, "none"), 0)
+    for id in right:
+        if not id.endswith(f"-{RUNGS[0]}"):
+            continue
+        base = id.removesuffix(f"-{RUNGS[0]}")
+        rungs = [right.get(base if name == "mean" else f"{base}-{name}") for name in names]
+        if None not in rungs:
+            counts[
+                next((name for name, value in zip(names, rungs, strict=True) if value != 1.0), "none")
+            ] += 1
+    return counts
 
 
 def variant(item: Item, name: str) -> Item:
