@@ -238,7 +238,8 @@ class PixelReader:
             return _read(pixels, parse(question), frame)
         except Refused as refusal:
             return Reading(None, refusal.step, refusal.reason)
-        except (np.linalg.LinAlgError, ZeroDivisionError, FloatingPointError) as fault:
+        except (ValueError, IndexError, ArithmeticError) as fault:
+            # LinAlgError is a ValueError; a picture unlike ours can break an assumption of any step
             return Reading(None, "fit", f"no solution ({fault})")
 
     def answer(self, requests: Sequence[Request]) -> Iterator[Response]:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 KINDS = ("o", "s", "D", "^", "v", "P")
+MOST = 20
+"""Dots in a clump that is still taken apart."""
 _AREA = {
     "o": np.pi / 4,
     "s": (2 / 2.2) ** 2,
@@ -94,7 +96,9 @@ def dots(layer: Layer, *, marker: tuple[str, float] | None = None) -> Dots:
     kind, diameter = marker or _marker(value, hidden, ink)
     area = _AREA[kind] * diameter**2
     joined = ink | (hidden & ndimage.binary_dilation(ink, iterations=max(1, round(diameter / 3))))
-    labels, _ = ndimage.label(joined, structure=np.ones((3, 3)))
+    labels, count = ndimage.label(joined, structure=np.ones((3, 3)))
+    if count > 1000:
+        raise Refused("dots", f"{count} pieces of one colour")
     column, row = [], []
     for number, where in enumerate(ndimage.find_objects(labels), start=1):
         r0, c0 = where[0].start, where[1].start
@@ -102,6 +106,8 @@ def dots(layer: Layer, *, marker: tuple[str, float] | None = None) -> Dots:
         part = np.where(mine, value[where], 0.0)
         unseen = (mine | (labels[where] == 0)) & hidden[where]
         mass = float(part.sum())
+        if mass > MOST * area:
+            raise Refused("dots", f"a clump of about {mass / area:.0f} dots")
         if part.max() < 0.5 or mass < 0.08 * area:
             continue
         if not unseen.any() and mass < 1.04 * area and _close_to(part, kind, diameter):

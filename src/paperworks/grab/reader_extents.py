@@ -87,7 +87,7 @@ def _without_strays(column: Floats, row: Floats) -> tuple[Floats, Floats]:
     from scipy.spatial import cKDTree
 
     tree = cKDTree(np.stack([column, row], axis=1))
-    near = tree.query_ball_point(tree.data, 3.0, return_length=True)
+    near = tree.query_ball_point(tree.data, 8.0, return_length=True)
     keep = np.asarray(near) >= 2
     return (column[keep], row[keep]) if keep.sum() >= 8 else (column, row)
 
@@ -96,7 +96,11 @@ def _end(layer: Layer, column: Floats, row: Floats, width: float, side: int) -> 
     """(column, row) of the left (side −1) or right (+1) end of the curve."""
     # the places nearest the end, without those that the butt end cuts
     nearest = np.argsort(-side * column, kind="stable")
-    tip = column[nearest[0]], row[nearest[0]]
+    # a steep end has many places in its last column: the one farthest from the curve behind it is the tip
+    last = nearest[np.abs(column[nearest] - column[nearest[0]]) < 1.5]
+    behind = nearest[len(last) : len(last) + 20] if len(nearest) > len(last) + 4 else nearest[-20:]
+    far = np.hypot(column[last] - column[behind].mean(), row[last] - row[behind].mean())
+    tip = column[last[far.argmax()]], row[last[far.argmax()]]
     gone = np.hypot(column - tip[0], row - tip[1])
     for reach in (9, 16, 28, 45):
         inner = (gone > 0.7 * width) & (gone < 0.7 * width + reach)
@@ -148,15 +152,17 @@ def _beyond(window: Floats, region: NDArray[np.bool_], core: NDArray[np.bool_]) 
     from scipy import ndimage
 
     value = np.where(region, np.nan_to_num(window), 0.0)
-    labels, count = ndimage.label(region & (value > FAINT), structure=np.ones((3, 3)))
+    hidden = np.isnan(window) & region & core
+    labels, count = ndimage.label((region & (value > FAINT)) | hidden, structure=np.ones((3, 3)))
     if not count:
         return 0.0
     # the line before the cut is what the pieces beyond it must touch
     before = ~region & (np.nan_to_num(window) > FAINT)
     touched = np.unique(labels[ndimage.binary_dilation(before, structure=np.ones((3, 3))) & (labels > 0)])
     mine = np.isin(labels, touched[touched > 0])
-    unsure = np.isnan(window) & region & core & ndimage.binary_dilation(mine, structure=np.ones((3, 3)))
-    return float(value[mine].sum() + 0.5 * unsure.sum())
+    inked = mine & (value > FAINT)
+    unsure = hidden & ndimage.binary_dilation(inked, structure=np.ones((3, 3)))
+    return float(value[inked].sum() + 0.5 * unsure.sum())
 
 
 class _Bend:
@@ -164,12 +170,14 @@ class _Bend:
 
     def __init__(self, along: Floats, across: Floats) -> None:
         self.middle = float(along.mean())
-        degree = 2 if len(along) >= 6 and np.ptp(along) > 4 else 1
-        self.curve = (
-            np.poly1d(np.polyfit(along - self.middle, across, degree))
-            if np.ptp(along) > 0
-            else np.poly1d([across.mean()])
-        )
+        several = len(np.unique(np.round(along, 1)))
+        degree = 2 if several >= 6 and np.ptp(along) > 4 else 1 if several >= 2 and np.ptp(along) > 1 else 0
+        self.curve = np.poly1d(np.polyfit(along - self.middle, across, degree))
+        # the corner of a butt end can give a place beside the curve
+        off = np.abs(across - self.curve(along - self.middle))
+        near = off <= max(3 * float(np.median(off)), 0.1)
+        if degree and near.sum() >= degree + 3:
+            self.curve = np.poly1d(np.polyfit((along - self.middle)[near], across[near], degree))
 
     def __call__(self, at: Floats | float) -> Floats:
         return np.asarray(self.curve(np.asarray(at) - self.middle))
@@ -182,6 +190,27 @@ def _bend(column: Floats, row: Floats, along: int) -> _Bend:
     return _Bend(column, row) if along == 0 else _Bend(row, column)
 
 
+def _tip(layer: Layer, column: float, row: float, side: int) -> tuple[int, float]:
+    """Column (of the layer) and row (of the picture) of the farthest covered pixel that hangs together with a place.
+
+    What is hidden may connect them: a summit may show above another curve that covers its flanks.
+    """
+    from scipy import ndimage
+
+    c, r, reach = int(column - layer.left), int(row - layer.top), 14
+    c0, r0 = max(c - reach, 0), max(r - reach, 0)
+    window = layer.alpha[r0 : r + reach + 1, c0 : c + reach + 1]
+    ink = np.nan_to_num(window) > 0.5 * layer.strong
+    labels, _ = ndimage.label(ink | np.isnan(window), structure=np.ones((3, 3)))
+    mine = labels[min(r - r0, labels.shape[0] - 1), min(c - c0, labels.shape[1] - 1)]
+    rows, columns = np.nonzero(ink & (labels == mine))
+    if not mine or not len(rows):
+        return c, row
+    farthest = rows.min() if side < 0 else rows.max()
+    at = int(np.median(columns[rows == farthest]))
+    return c0 + at, r0 + float(farthest) + 0.5 + layer.top
+
+
 def _summit(layer: Layer, column: Floats, row: Floats, width: float, side: int) -> float:
     """Row of the highest (side −1) or lowest (+1) place of the curve."""
     best = int(np.argmin(row) if side < 0 else np.argmax(row))
@@ -191,7 +220,9 @@ def _summit(layer: Layer, column: Floats, row: Floats, width: float, side: int) 
         return float(min(ends) if side < 0 else max(ends)) if best in (0, len(row) - 1) else reached
     # the outer edge of the stroke in the columns around: the coverage of the outer half of the run, beyond a
     # full pixel
-    c = int(column[best] - layer.left)
+    c, beyond = _tip(layer, float(column[best]), reached, side)
+    if (beyond - reached) * side > 0:
+        reached = beyond - side * (width / 2 - 0.5)
     edges = []
     for k in range(max(c - 3, 0), min(c + 4, layer.alpha.shape[1])):
         strip = layer.alpha[:, k]
