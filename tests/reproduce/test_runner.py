@@ -208,3 +208,21 @@ def test_all_claims_of_the_catalogue_are_well_declared():
             assert claim.expects
             assert claim.control
             assert {"highlight", "expects", "control"} <= set(claim.translations.get("ko", {}))
+
+
+def test_a_method_stands_on_what_its_room_imports_and_on_no_other():
+    from paperworks.reproduce import store
+
+    root = Path(store.__file__).parents[1]
+    files = store._imported(list((root / "counting").glob("*.py")))
+    found = {str(file.relative_to(root)) for file in files}
+    assert {
+        "counting/claims.py",
+        "claims.py",
+        "sampling.py",
+        "tiny/palette.py",
+        "tiny/scene_model.py",
+    } <= found
+    assert any(name.startswith("tiny/scene_model/") and name.endswith(".safetensors") for name in found)
+    assert not any(name.startswith(("frap/", "minitron/", "tiny/document", "tiny/code")) for name in found)
+    assert "cli.py" not in found

@@ -6,6 +6,7 @@ experiment stands on, and of the run's parameters, so a result is used again onl
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import math
@@ -13,6 +14,7 @@ import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,7 +24,7 @@ from paperworks.claims import Claim, Evidence, Measured, Table, judge
 from paperworks.files import write_json
 
 FORMAT = "paperworks.evidence/1"
-LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "transformers", "diffusers")
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "matplotlib", "torch", "transformers", "diffusers")
 NOT_MEASURED = {"cli.py", "catalogue.py", "overview.py", "__main__.py", "commands.py"}
 
 
@@ -49,21 +51,51 @@ def versions() -> dict[str, str]:
 
 
 def code_hash(module: str) -> str:
-    """SHA-256 of the code that an experiment in `module` stands on.
+    """SHA-256 of what an experiment in `module` stands on.
 
-    For a method of the library: its folder, `tiny/` and the ground floor. For any other module: its own file.
+    For a method of the library: its folder, the files of the ground floor and of `tiny/` that these import, directly or
+    not, and the weights of the small models among them. For any other module: its own file.
     """
     spec = find_spec(module)
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(module)
     files = [Path(spec.origin)]
-    root = Path(__file__).parents[1]
     if module.startswith("paperworks."):
-        files = [*root.glob("*.py"), *(root / "tiny").rglob("*.py"), *Path(spec.origin).parent.rglob("*.py")]
+        files = _imported(list(Path(spec.origin).parent.rglob("*.py")))
     digest = hashlib.sha256()
     for file in sorted(file for file in files if file.name not in NOT_MEASURED):
         digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()
+
+
+def _imported(files: list[Path]) -> list[Path]:
+    """`files` with those of the library that they import, anywhere in their text, and the weights beside them."""
+    root = Path(__file__).parents[1]
+    seen: dict[Path, None] = {}
+    while files:
+        file = files.pop()
+        if file in seen or file.name in NOT_MEASURED:
+            continue
+        seen[file] = None
+        for weights in sorted(file.with_suffix("").rglob("*.safetensors")):
+            seen[weights] = None
+        for name in _names(file, file.stat().st_mtime_ns):
+            place = root.joinpath(*name.split(".")[1:]).with_suffix(".py")
+            if place.is_file():
+                files.append(place)
+    return list(seen)
+
+
+@cache
+def _names(file: Path, changed: int) -> list[str]:
+    """What of the library a file imports; `changed` is when it was written."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse(file.read_bytes())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return [name for name in names if name.startswith("paperworks.")]
 
 
 def evidence_key(claim: Claim, settings: Settings) -> str:
