@@ -159,6 +159,7 @@ def test_bad_input_is_one_line_and_writes_nothing(made, tmp_path, capsys):
             ("run", made, "--endpoint", server.url, "--model", "m", "--price", "1", "--out", out): "--price",
             ("run", tmp_path / "nothing", "--reader", "--out", out): "nothing",
             ("score", tmp_path): "run.json",
+            ("run", made, "--local", tmp_path / "no-model", "--out", out): "no such folder",
         }
         for arguments, word in cases.items():
             status, _, told = grab(capsys, *arguments)

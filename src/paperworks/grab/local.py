@@ -11,6 +11,7 @@ import io
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -330,6 +331,8 @@ def _open(data: bytes) -> Image:
 
 
 def _load_processor(name: str) -> Any:
+    if name.startswith((".", "/", "~")) and not Path(name).is_dir():
+        raise InputError(f"{name}: no such folder; give a checkpoint's folder or its id on the Hub")
     from transformers import AutoProcessor
 
     load: Any = AutoProcessor  # untyped in Transformers
