@@ -210,7 +210,9 @@ def run_command(
     model: Model_ = None,
     local: Annotated[
         str | None,
-        typer.Option(help="A transformers checkpoint that takes pictures and text: folder or hub id."),
+        typer.Option(
+            help="A transformers checkpoint that takes pictures and text: folder, hub id, or chart_model, which ships."
+        ),
     ] = None,
     reader: Annotated[bool, typer.Option("--reader", help="The pixel reader: the ceiling.")] = False,
     calibrated: Annotated[
@@ -261,9 +263,10 @@ def run_command(
         asked = _endpoint(endpoint, model, price, budget, concurrency, max_tokens, key_env, image_detail)
     elif local:
         from paperworks.grab.local import LocalModel
+        from paperworks.tiny.chart_model import FOLDER
 
         quiet_libraries()
-        name: str = str(CHART_MODEL) if local == "grab-tiny" else local
+        name = str(FOLDER) if local == "chart_model" else local
         asked = LocalModel(name, batch_size=batch_size, device=device, max_tokens=max_tokens)
         for line in asked.describe(bench):
             typer.echo(line, err=True)
@@ -453,9 +456,6 @@ def published_command(as_json: AsJson = False) -> None:
     for name, values in (("constant 0", ZERO), ("best constant, in sample", CONSTANT)):
         shown.add_row(f"[dim]{name}[/]", *(f"[dim]{values[column]:.1f}[/]" for column in columns))
     Console().print(shown)
-
-
-CHART_MODEL = Path(__file__).parent.parent / "tiny" / "chart_model"
 
 
 def _ladders(bench: Bench) -> Bench:

@@ -8,7 +8,6 @@ as `paperworks grab run` asks it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,11 +18,12 @@ from paperworks.grab.bench import Bench
 from paperworks.grab.design import Slot, cells
 from paperworks.grab.items import Item, make_item
 from paperworks.grab.reader import PixelReader, Reading
+from paperworks.tiny import chart_model
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MODEL = Path(__file__).parent.parent / "tiny" / "chart_model"
+MODEL = chart_model.FOLDER
 FRESH = 500_000
 """Added to the run's seed: generator, rules and reader were built while looking at small seeds, the model was trained
 on a million and more. A choice of ours."""

@@ -6,7 +6,12 @@ import argparse
 from importlib import import_module
 from pathlib import Path
 
-MODELS = {"code_model": "code_model", "document_model": "document_model", "scene_model": "scene_training"}
+MODELS = {
+    "chart_model": "chart_training",
+    "code_model": "code_model",
+    "document_model": "document_model",
+    "scene_model": "scene_training",
+}
 """The shipped models, and the module that makes each."""
 
 
