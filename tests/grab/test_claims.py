@@ -98,3 +98,12 @@ def test_what_cannot_be_run_says_why(lab, monkeypatch, tmp_path):
     full = Lab(tmp_path, tmp_path, scale="full")
     with pytest.raises(Skip, match="paperworks grab run"):
         ALL["accuracy-falls-with-complexity"].run(full)
+
+
+def test_the_commonest_answer_is_counted_on_other_items():
+    from types import SimpleNamespace as Item
+
+    others = [Item(property="gradient", quantum="1", answer=answer) for answer in ("2", "3", "3")]
+    others += [Item(property="gradient", quantum="0.1", answer="0.5")]
+    asked = [Item(property="gradient", quantum=q, answer="9") for q in ("1", "0.1", "1")]
+    assert claims._commonest(others, asked) == ["3", "0.5", "3"]

@@ -168,8 +168,8 @@ def test_it_reads_single_curves_and_answers_in_the_asked_form(shipped):
     right = np.array([answer == item.answer for answer, item in zip(told, bench, strict=True)])
     near = [abs(float(answer) - float(item.answer)) < 1.5 for answer, item in zip(told, bench, strict=True)]
     assert all(("." in answer) == (item.quantum == "0.1") for answer, item in zip(told, bench, strict=True))
-    assert right.mean() > 0.35  # the commonest answer is right for about one in twenty
-    assert np.mean(near) > 0.8
+    assert right.mean() > 0.75  # the best constant is right for about one in fifteen
+    assert np.mean(near) > 0.95
     swapped = chart_model.ask(*shipped, [bench.pixels(item) for item in bench][::-1], asked(bench))
     assert np.mean([answer == item.answer for answer, item in zip(swapped, bench, strict=True)]) < 0.2
 

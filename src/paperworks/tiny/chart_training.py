@@ -330,6 +330,6 @@ def draw_curves(facts: dict[str, Any], path: Path) -> None:
         strict=True,
     ):
         axes.plot([point["step"] for point in curve], [point["loss"] for point in curve])
-        axes.set(title=name, xlabel="step", ylabel="loss", yscale="log")
+        axes.set(title=name, xlabel="step", ylabel="loss")
         axes.grid(alpha=0.3)
     figure.savefig(path)
