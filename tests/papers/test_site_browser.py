@@ -365,6 +365,26 @@ def test_nothing_is_wider_than_a_phone(visit, path):
     assert page.evaluate("document.documentElement.scrollWidth") == 360
 
 
+def test_paper_shows_the_tables_that_the_screen_folds(browser):
+    from paperworks.catalogue import find_method
+    from paperworks.claims import Evidence, Measured, Table
+    from paperworks.papers import load_page, render_html
+    from paperworks.reproduce.store import Settings, make_record
+
+    claim = find_method("grab").claims()[2]
+    evidence = Evidence(
+        Measured(0.0, "models"), Measured(11.0, "models"), table=Table(["task"], [["series"]], "")
+    )
+    record = make_record(claim, Settings(), key="k", evidence=evidence)
+    page = browser.new_page()
+    page.set_content(render_html(load_page("2024-08-22"), evidence={claim.paper: [record]}))
+    table = page.locator("details table")
+    assert not table.is_visible()
+    page.emulate_media(media="print")
+    assert table.is_visible()
+    page.close()
+
+
 def test_only_thumbnails_come_from_elsewhere_and_the_index_only_when_asked(visit):
     seen = visit("http")
     requests: list[str] = []

@@ -22,17 +22,17 @@ NAN = float("nan")
 
 
 def _share(right: Any, **details: float) -> Measured:
-    """A share of right answers with the ends of its Wilson interval."""
+    """The share of right answers in per cent, with the ends of its Wilson interval."""
     from paperworks.grab.intervals import wilson
 
     right = np.asarray(right, float)
     low, high = wilson(int(right.sum()), len(right))
     return Measured(
-        float(right.mean()),
-        "of the answers exact",
-        float(math.sqrt(right.mean() * (1 - right.mean()) / len(right))),
+        100 * float(right.mean()),
+        "% of the answers exact",
+        100 * float(math.sqrt(right.mean() * (1 - right.mean()) / len(right))),
         len(right),
-        details={"low": low, "high": high, **details},
+        details={"low": 100 * low, "high": 100 * high, **details},
     )
 
 
@@ -43,7 +43,7 @@ def _percent(right: Any) -> str:
 
 def truth_is_exact(measured: Measured) -> bool:
     """Two truths agree on every item, and the reader finds 95 % of the answers."""
-    return measured.details["disagree"] == 0 and measured.value >= 0.95
+    return measured.details["disagree"] == 0 and measured.value >= 95
 
 
 @claim(
@@ -122,7 +122,7 @@ def _disagreements(items: Sequence[Any]) -> tuple[int, float]:
 
 def pixels_hold_the_answers(measured: Measured) -> bool:
     """The lower end of Wilson's interval is above 71.7 %, fifty points above the best of the twenty models."""
-    return measured.details["low"] > 0.717
+    return measured.details["low"] > 71.7
 
 
 @claim(
@@ -173,7 +173,7 @@ def the_pixels_hold_the_answers(lab: Lab) -> Evidence:
             f"{len(items)} fresh items in the paper's proportions; prior: the better of a constant zero and the commonest answer of "
             "the other questions of the same kind, on the items that the reader answers.",
         ),
-        note="The page calls all twenty models closed; they are closed and open.",
+        note="All twenty models are often called closed; they are closed and open.",
     )
 
 
