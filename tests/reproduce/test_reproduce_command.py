@@ -47,3 +47,13 @@ def test_the_report_is_drawn_from_the_records_alone(tmp_path):
     stored = json.loads(json.dumps(records))
     write_report(store, load_page("2024-08-22"), stored, settings, "ko")
     assert (tmp_path / "page.html").read_bytes() == first
+
+
+def test_the_last_claim_of_the_first_method_starts_first():
+    from paperworks.catalogue import find_method
+    from paperworks.reproduce.command import choose_claims
+
+    own = [claim.id for claim in find_method("grab").claims()]
+    others = [claim.id for claim in find_method("minitron").claims()]
+    assert [claim.id for claim in choose_claims(["grab", "minitron"], [])] == [own[-1], *own[:-1], *others]
+    assert [claim.id for claim in choose_claims(["grab"], [own[2]])] == [own[2]]
