@@ -28,6 +28,7 @@ from paperworks.grab.generate import generate
 from paperworks.grab.items import Item, make_item
 from paperworks.grab.reader import PixelReader
 from paperworks.grab.scores import score_run
+from paperworks.grab.small_scale import rows
 
 
 def seconds(each: Callable[[Item], Any], items: Sequence[Item], repeats: int) -> float:
@@ -114,23 +115,9 @@ def main() -> None:
         bench.save(Path(folder) / "set", jobs=options.jobs)
         saving = len(bench) / (time.perf_counter() - start)
         megabytes = sum(file.stat().st_size for file in Path(folder).rglob("*.png")) / 1e6
-    names = (
-        "id",
-        "task",
-        "property",
-        "category",
-        "complexity",
-        "effective_complexity",
-        "question",
-        "answer",
-        "quantum",
-    )
-    rows = [
-        {name: getattr(item, name) for name in names} | {"text": item.answer, "finish": "stop"}
-        for item in made
-    ]
+    answered = rows(made, [item.answer for item in made])
     start = time.perf_counter()
-    score_run(rows)
+    score_run(answered)
     scoring = time.perf_counter() - start
     print(f"items without pictures, one process: {per_second:,.0f} a second")
     ours = pictures["ours"]
@@ -141,7 +128,7 @@ def main() -> None:
         f"{megabytes * 2170 / len(bench):.0f} MB for 2,170"
     )
     print(f"pixel reader, 600 pixels, 5 curves: {reading:.3f} s")
-    print(f"scoring {len(rows):,} responses, all tables: {scoring:.2f} s")
+    print(f"scoring {len(answered):,} responses, all tables: {scoring:.2f} s")
     found = {
         "items_per_second": per_second,
         "pictures": pictures,

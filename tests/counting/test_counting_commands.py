@@ -4,11 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from command_line import command
 from doubles import Steps, Told, darkness
 from PIL import Image
 from pipelines import stable_diffusion
 
-from paperworks.cli import explain
 from paperworks.counting import commands
 
 drives, judges = Steps(0.1), Steps(0.07)
@@ -22,17 +22,7 @@ def model(tmp_path_factory):
     return str(folder)
 
 
-def counting(capsys, *arguments):
-    """Status, standard output and standard error of `paperworks counting …`."""
-    try:
-        commands.app(args=list(map(str, arguments)), prog_name="paperworks counting")
-        status = 0
-    except SystemExit as end:
-        status = end.code or 0
-    except Exception as error:
-        status = explain(error)
-    told = capsys.readouterr()
-    return status, told.out, told.err
+counting = command("counting")
 
 
 def learning(model, out, **change):

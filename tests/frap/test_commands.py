@@ -3,9 +3,9 @@
 import json
 
 import pytest
+from command_line import command
 from PIL import Image
 
-from paperworks.cli import main
 from paperworks.frap import parser, small_scale
 from paperworks.tiny import scene_model
 
@@ -21,15 +21,7 @@ def by_rules(monkeypatch):
     monkeypatch.setattr(parser, "_spacy_model", lambda: None)
 
 
-def run(capsys, *arguments):
-    """The exit status and what was printed."""
-    try:
-        main(["frap", *map(str, arguments)])
-        status = 0
-    except SystemExit as end:
-        status = end.code or 0
-    captured = capsys.readouterr()
-    return status, captured.out, captured.err
+run = command("frap")
 
 
 def test_words_are_shown_with_their_tokens(capsys):

@@ -3,24 +3,13 @@
 import json
 
 import pytest
+from command_line import command
 from loopback import Server, fails, says
 from PIL import Image
 
-from paperworks.cli import explain
 from paperworks.grab import commands
 
-
-def grab(capsys, *arguments):
-    """Status, standard output and standard error of `paperworks grab …`."""
-    try:
-        commands.app(args=list(map(str, arguments)), prog_name="paperworks grab")
-        status = 0
-    except SystemExit as end:
-        status = end.code or 0
-    except Exception as error:
-        status = explain(error)
-    told = capsys.readouterr()
-    return status, told.out, told.err
+grab = command("grab")
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import json
 
 import pytest
 import torch
+from command_line import command
 from PIL import Image
 
 from paperworks.cli import main
@@ -15,15 +16,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*do not span.*", "ignore:.*held
 KNOWN = KINDS[:3]
 
 
-def run(capsys, *arguments):
-    """The exit status and what was printed."""
-    try:
-        main(["head-masking", *map(str, arguments)])
-        status = 0
-    except SystemExit as end:
-        status = end.code or 0
-    captured = capsys.readouterr()
-    return status, captured.out, captured.err
+run = command("head-masking")
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,9 @@ import json
 
 import pytest
 import torch
+from command_line import command
 from models import build
 
-from paperworks.cli import main
 from paperworks.minitron.architecture import sizes_of
 
 
@@ -29,15 +29,7 @@ def checkpoint(tmp_path_factory):
     return folder, text
 
 
-def run(capsys, *arguments):
-    """The exit status and what was printed."""
-    try:
-        main(["minitron", *map(str, arguments)])
-        status = 0
-    except SystemExit as end:
-        status = end.code or 0
-    captured = capsys.readouterr()
-    return status, captured.out, captured.err
+run = command("minitron")
 
 
 def test_plan_reads_the_config_alone(tmp_path, capsys):

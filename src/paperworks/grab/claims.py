@@ -154,7 +154,7 @@ def the_pixels_hold_the_answers(lab: Lab) -> Evidence:
     others = s.another_picture(lab, items)
     wrong_picture = s.right(items, s.read(lab, items, "reading other pictures", pictures=others))
     best = TABLE[0]
-    floors = table(_rows(items, [one.answer for one in readings]), "task")
+    floors = table(s.rows(items, [one.answer for one in readings]), "task")
     rows: list[Sequence[str | float | int]] = []
     for line in floors:
         task = str(line.group["task"])
@@ -175,25 +175,6 @@ def the_pixels_hold_the_answers(lab: Lab) -> Evidence:
         ),
         note="All twenty models are often called closed; they are closed and open.",
     )
-
-
-def _rows(items: Sequence[Any], said: Sequence[str | None]) -> list[dict[str, Any]]:
-    names = (
-        "id",
-        "task",
-        "property",
-        "category",
-        "complexity",
-        "effective_complexity",
-        "question",
-        "answer",
-        "quantum",
-    )
-    return [
-        {name: getattr(item, name) for name in names}
-        | {"text": text, "finish": "stop" if text is not None else "refused"}
-        for item, text in zip(items, said, strict=True)
-    ]
 
 
 def _bars(rows: Sequence[Sequence[Any]]) -> Any:
@@ -253,7 +234,7 @@ def most_models_struggle(lab: Lab) -> Evidence:
                 [task, name, f"{shares[task]:.1f} %", f"{high:.1f} %", f"{len(above)} of {len(TABLE)}"]
             )
     items = s.sample(lab, 620)
-    said = {kind: predictions(kind, _rows(items, [None] * len(items))) for kind in ("zero", "mode")}
+    said = {kind: predictions(kind, s.rows(items, [None] * len(items))) for kind in ("zero", "mode")}
     for task in QUESTIONS:
         own = [place for place, item in enumerate(items) if item.task == task]
         shares_of = {

@@ -139,6 +139,9 @@ def _differences(degree: int) -> Floats:
 
 
 def nearest_polynomial(x: Floats, y: Floats, degree: int, across: float, up: float) -> float:
+    """The least largest distance, in pixels, of the points [n] from another polynomial of the degree with integer
+    coefficients near these; `across` and `up` are pixels in a unit of x and y.
+    """
     lean = tangent_factor(x, y, across, up)
     pick = np.unique(np.linspace(0, len(x) - 1, 97).astype(int))
     # Powers of x less an integer span the same integer polynomials as powers of x, but are small where the curve is.
@@ -149,6 +152,7 @@ def nearest_polynomial(x: Floats, y: Floats, degree: int, across: float, up: flo
 
 
 def nearest_sine(x: Floats, y: Floats, parameters: Sequence[float], across: float, up: float) -> float:
+    """The same for sines of other integers a, b, c, d near `parameters`."""
     a, b, c, d = parameters
     lean = tangent_factor(x, y, across, up) * up
     far = math.inf

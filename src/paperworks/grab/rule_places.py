@@ -33,6 +33,7 @@ def asked(spec: Spec) -> Sequence[Member]:
 
 
 def limits(spec: Spec) -> Box:
+    """The limits of the axes: left, right, bottom, top."""
     (x0, x1), (y0, y1) = spec["axes"]["x"], spec["axes"]["y"]
     return float(x0), float(x1), float(y0), float(y1)
 
@@ -83,6 +84,7 @@ def turning_heights(member: Member) -> list[float]:
 
 
 def first_and_last(member: Member) -> tuple[float, float]:
+    """The ends of a curve's domain."""
     first, last = (member["x"][0], member["x"][-1]) if member["family"] == "smooth" else member["domain"]
     return float(first), float(last)
 
@@ -143,6 +145,7 @@ def crests_and_troughs(member: Member, x0: float, x1: float) -> tuple[Floats, Fl
 
 
 def monotone(member: Member) -> bool:
+    """Whether a curve only rises or only falls."""
     if member["family"] == "line":
         return float(member["m"]) != 0
     if member["family"] != "smooth":

@@ -18,12 +18,14 @@ from paperworks.grab.bench import Bench
 from paperworks.grab.design import Slot, cells
 from paperworks.grab.items import Item, make_item
 from paperworks.grab.reader import PixelReader, Reading
+from paperworks.grab.scores import GROUPS
 from paperworks.tiny import chart_model
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MODEL = chart_model.FOLDER
+FIELDS = (*GROUPS, "id", "question", "answer")
 FRESH = 500_000
 """Added to the run's seed: generator, rules and reader were built while looking at small seeds, the model was trained
 on a million and more. A choice of ours."""
@@ -98,6 +100,15 @@ def exact(items: Sequence[Item], said: Sequence[str | None]) -> NDArray[np.float
 def right(items: Sequence[Item], readings: Sequence[Reading]) -> NDArray[np.float64]:
     """`exact` of readings."""
     return exact(items, [one.answer for one in readings])
+
+
+def rows(items: Sequence[Item], said: Sequence[str | None]) -> list[dict[str, Any]]:
+    """What `scores` and `priors` read: the items' fields with a response each; None is a refusal."""
+    return [
+        {name: getattr(item, name) for name in FIELDS}
+        | {"text": text, "finish": "stop" if text is not None else "refused"}
+        for item, text in zip(items, said, strict=True)
+    ]
 
 
 def ask_tiny(lab: Lab, items: Sequence[Item], what: str) -> list[dict[str, Any]]:

@@ -36,6 +36,7 @@ def precise(value: float | Fraction) -> str:
 
 
 def sign(draws: Draws) -> int:
+    """1 or -1, drawn."""
     return 1 if draws.integer(0, 1) else -1
 
 
@@ -55,6 +56,7 @@ def free_axes(x: Range, y: Range, draws: Draws) -> dict[str, list[str]]:
 
 
 def spec_of(members: list[Member], axes: dict[str, list[str]], **more: Any) -> Spec:
+    """An item's spec without style; `more` replaces its parts."""
     return {"members": members, "operations": [], "axes": axes, "asked": {}} | more
 
 

@@ -75,6 +75,9 @@ def bell_variance(value: int, draws: Draws) -> Member:
 
 
 def bell(mu: int, variance: int, draws: Draws, least: int = 120, most: int = 1000) -> Member:
+    """A bell of mean and variance in hundredths, with ends `least` to some hundredths of deviations away and a drawn
+    height.
+    """
     deviation = math.sqrt(variance / 100)
     ends = [mu + side * math.ceil(draws.integer(least, max(least, 350)) * deviation) for side in (-1, 1)]
     return {

@@ -28,6 +28,9 @@ _LINES = {"x-intercept": x_intercept, "y-intercept": y_intercept, "gradient": gr
 
 
 def solve_property(slot: Slot, answer: Any, wanted: Fraction, draws: Draws, legacy: bool) -> Spec:
+    """The spec of an item of the task properties whose value is `wanted` (of equations and pairs: `answer`). Raises
+    `Refused`.
+    """
     name = slot.property
     value = int(wanted * 100) if isinstance(wanted, Fraction) else 0
     if name == "equation":

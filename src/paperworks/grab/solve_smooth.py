@@ -21,6 +21,7 @@ def knot_places(draws: Draws, low: int, high: int, shortest: int = 5) -> list[in
 
 
 def smooth(x: Sequence[str], y: Sequence[str]) -> Member:
+    """A smooth member through knots."""
     return {"family": "smooth", "x": list(x), "y": list(y)}
 
 

@@ -159,6 +159,8 @@ def table(
 
 @dataclass(frozen=True)
 class Scored:
+    """The rows of a run with each row's score, that of the priors, and by id that of the runs beside it."""
+
     rows: Sequence[Row]
     score: str
     extraction: str
@@ -243,10 +245,12 @@ class Scored:
 
 
 def is_answered(row: Row) -> bool:
+    """Whether a row has a response that counts: not refused, cut off, failed or unpaid."""
     return (row.get("finish") or "stop") not in NOT_ANSWERED and row.get("text") is not None
 
 
 def said_in(row: Row, extraction: str) -> str | None:
+    """What a row's response says by an extraction. Raises `InputError` where "llm" is asked for and not stored."""
     if extraction == "llm":
         if "extracted" not in row:
             raise InputError(
@@ -264,11 +268,13 @@ def _of_all(values: list[float | None]) -> list[float | None]:
 
 
 def mean(values: Sequence[float | None]) -> float:
+    """The mean; None counts as 0, and of nothing it is 0."""
     counted = [value or 0.0 for value in values]
     return sum(counted) / len(counted) if counted else 0.0
 
 
 def rounded(value: Any) -> Any:
+    """A JSON value with its floats to six decimals."""
     if isinstance(value, dict):
         return {name: rounded(inner) for name, inner in value.items()}
     return round(value, 6) if isinstance(value, float) else value
@@ -279,13 +285,16 @@ def _names(line: Line) -> list[str]:
 
 
 def per_cent(value: float | None) -> str:
+    """A share (0 … 1) in per cent, or a dash."""
     return "–" if value is None else f"{100 * value:.1f}"
 
 
 def number(value: float | None) -> str:
+    """Two decimals, or a dash."""
     return "–" if value is None else f"{value:.2f}"
 
 
 def markdown_table(heads: Sequence[str], body: Sequence[Sequence[Any]]) -> str:
+    """A Markdown table."""
     lines = [heads, ["---"] * len(heads), *body]
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)

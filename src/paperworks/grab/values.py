@@ -136,6 +136,7 @@ def _equation(text: str) -> Equation | None:
 
 
 def from_words(text: str) -> Fraction | None:
+    """The number that words say ("minus three point five"); None where they say none."""
     words = re.findall(r"[a-z]+", text.lower())
     if not re.fullmatch(WORDS, text.strip(), re.IGNORECASE):
         digits = re.fullmatch(rf"(?:minus|negative)\s+({NUMBER})", text.strip(), re.IGNORECASE)
